@@ -28,9 +28,10 @@ from torch import nn
 from analysis.efficiency_networks import SPECS, Trained, accuracy, predictions, trained
 from ndg import atomic, seeds
 from ndg.compression.obs import RIDGE, removals
-from ndg.efficiency.measure import outgoing, report
+from ndg.efficiency.measure import report
 from ndg.efficiency.observe import Observation, observe
 from ndg.efficiency.parts import parts_of
+from ndg.efficiency.removal import outgoing
 from ndg.errors import NDGError
 from ndg.locations import Locations
 from ndg.options import RunOptions

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -58,6 +59,24 @@ def test_controls_of_the_same_size_stand_beside_the_result(folder, capsys):
     assert sizes.pop() < rows["original"]["parameters"]
     assert {row["n"] for row in rows.values()} == {359}
     assert len((record.folder / "networks.csv").read_text().splitlines()) == 7
+
+
+def test_rivals_stand_with_and_without_repair_and_the_graph_of_the_alignment_labels_the_units(folder, capsys):
+    align = ["align", "digits_mlp", "train.epochs=1", "model.widths=[24]", "seed=0", "trial.interventions=[]"]
+    assert main([*align, "importance.methods=[]", "--layers", "encoder.fc1", "--runs", str(folder), "-q"]) == 0
+    assert command(folder, "--units", "0.5", "--rivals", "interpolative", "torch-pruning-magnitude") == 0
+    with runs.open(str(folder / "ndg.db"), local=folder) as log:
+        record, aligned = log.get("last", kind="compress"), log.get("last", kind="align")
+    result = record.figure("results.compress")
+    assert [row["network"] for row in result["networks"]][3:5] == ["interpolative", "interpolative without repair"]
+    digest = aligned.figure("results.graph.digest")
+    assert result["graph"] == {"digest": digest, "run": aligned.id, "layers": ["encoder.fc1"]}
+    left_out = [row["method"] for row in result["left_out"]]
+    assert left_out == ([] if find_spec("torch_pruning") else ["torch-pruning-magnitude"])
+    assert "are labelled by the graph" in (record.folder / "report.html").read_text()
+    words = ["compress", aligned.id, "--layers", "decoder.fc1", "--runs", str(folder), "-q"]
+    assert main(words) == 2
+    assert "a graph explains units of layers that are compressed (decoder.fc1)" in capsys.readouterr().err
 
 
 def test_a_network_runs_in_a_process_without_the_toolkit(folder, tmp_path):

@@ -13,6 +13,7 @@ from ndg.locations import Locations
 def compress(options: Namespace, where: Locations) -> int:
     """Compress the networks that the command names."""
     from ndg.compression.compress import CompressSettings
+    from ndg.compression.methods import METHODS, OPTIONAL
     from ndg.report import compress_tables
     from ndg.workflows import compress as workflow
     from ndg.workflows import train
@@ -31,7 +32,9 @@ def compress(options: Namespace, where: Locations) -> int:
     log_targets(targets)
     device = train.device(options.device)
     out = Path(options.out) if options.out else None
-    finished = [workflow.run(target, where, _budget(options), options.by, settings, device, out) for target in targets]
+    rivals = [*METHODS, *OPTIONAL] if options.rivals == [] else options.rivals or []
+    how = (_budget(options), options.by, settings, device, out, rivals)
+    finished = [workflow.run(target, where, *how) for target in targets]
     if options.json:
         return output(options, "", [{"run": record.id, **record.figure("results.compress")} for record, _ in finished])
     for record, result in finished:

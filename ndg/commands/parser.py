@@ -280,7 +280,7 @@ def _efficiency(parser: Parser) -> None:
 
 
 def _compress(parser: Parser) -> None:
-    from ndg.compression.methods import METHODS
+    from ndg.compression.methods import METHODS, OPTIONAL
 
     what = "configs (the best completed run of each), train or align runs, and overrides"
     parser.add("what", what, metavar="CONFIG|RUN|KEY=VALUE")
@@ -290,7 +290,10 @@ def _compress(parser: Parser) -> None:
     budget.add_argument("--flops", type=float, metavar="SHARE", help="share of the FLOPs that stays at most")
     agreement = "least share of equal predictions on validation examples of the training split"
     budget.add_argument("--agreement", type=float, metavar="SHARE", help=agreement)
-    parser.add("--method", "how units are chosen (default: obs)", choices=METHODS, default="obs", dest="by")
+    methods = [*METHODS, *OPTIONAL]
+    parser.add("--method", "how units are chosen (default: obs)", choices=methods, default="obs", dest="by")
+    rivals = "compare with these methods at the same size, with and without repair (default: magnitude and random)"
+    parser.add("--rivals", f"{rivals}; without names: all", nargs="*", metavar="METHOD")
     parser.add("--layers", "layers whose units may go, by module path (default: all that can be)")
     parser.add_flag("--no-repair", "leave the other weights as they are")
     parser.add_number("--distill", "label-free distillation steps after the repair (default: 0)", default=0)

@@ -24,7 +24,7 @@ from ndg.runs.provenance import mask
 
 OVERRIDE = re.compile(r"[a-z_]+(\.[a-z_]+)*=")
 STORE = re.compile(r"\s*store(\.\w+)?\s*=")
-LISTS = ("method", "layers", "scoreboard", "importance")
+LISTS = ("method", "layers", "scoreboard", "importance", "rivals")
 """Options that take several words, so that overrides may follow them."""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
@@ -92,15 +91,3 @@ def _dense(weight: Tensor, bias: Tensor | None) -> nn.Linear:
     if bias is not None:
         layer.bias.data = bias.clone()
     return layer
-
-
-def with_plain_attention(model: nn.Module) -> nn.Module:
-    """A copy of a network in evaluation mode, in which `Attention` replaces each `nn.MultiheadAttention`."""
-    network = copy.deepcopy(model).eval()
-    for path, module in list(network.named_modules()):
-        if type(module) is nn.MultiheadAttention:
-            parent, _, name = path.rpartition(".")
-            if not path:
-                return Attention(module).eval()
-            setattr(network.get_submodule(parent), name, Attention(module).eval())
-    return network

@@ -9,21 +9,23 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from ndg.compression.attention import with_plain_attention
 from ndg.compression.curves import first_inputs, ridge_of
 from ndg.compression.distill import distilled
 from ndg.compression.examples import Examples, agreement, enough, explained, logits
 from ndg.compression.explain import explain
 from ndg.compression.flops import flops_without, module_flops
+from ndg.compression.graph_labels import graph_labels, layers_of
 from ndg.compression.groups import Group, couple
 from ndg.compression.methods import Curves, Evidence, known
 from ndg.compression.obs import Reader
+from ndg.compression.plain import with_plain_layers
 from ndg.compression.repair import Goal, LeastSquares, goals, repair
 from ndg.compression.result import Compression, Figures, LayerSizes
 from ndg.compression.sizes import Gone, for_agreement, for_flops, for_units
 from ndg.compression.statistics import ROWS, readers
 from ndg.compression.surgery import smaller
 from ndg.errors import ConfigError
+from ndg.graph.ndg import NDG
 from ndg.options import RunOptions, old_keywords, plain_numbers
 from ndg.run_study import check_model, placed
 
@@ -41,6 +43,7 @@ class CompressSettings:
     validation   other examples of the training split, for an agreement budget and the figures of the result
     rows         rows of activations of one convolution, or of tokens
     ridge        share of the mean variance added in the least squares; None: by the number of examples
+    graph        NDG of the network, which labels the units of its layers; None: a graph is mined of each layer
     """
 
     layers: tuple[str, ...] | None = None
@@ -50,6 +53,7 @@ class CompressSettings:
     validation: int = 5000
     rows: int = ROWS
     ridge: float | None = None
+    graph: NDG | None = None
 
     def __post_init__(self) -> None:
         plain_numbers(self)
@@ -78,18 +82,19 @@ def compress(
     `loader` has examples of the training split; labels are not read. One budget says how small: `units`, the share of
     units that goes (or shares by layer, or by layers that are ranked together); `flops`, the share of FLOPs that stays
     at most; `agreement`, the least share of equal predictions on validation examples, for the smallest such network.
-    `method` is a key of `METHODS`. Units are removed exactly: without repair the result computes what the original
-    computes with these units masked. The original is left as it was.
+    `method` is a key of `METHODS` or `OPTIONAL`. Units are removed exactly: without repair the result computes what the
+    original computes with these units masked. The original is left as it was.
 
     Raises BudgetError for a budget that cannot be met, LayerError for a layer whose units cannot be removed (residual
-    width under a norm, shared or quantised weights, ...), DataError for too few examples, ConfigError for settings.
+    width under a norm, shared or quantised weights, ...), GraphError for a graph of another network or of other layers,
+    DataError for too few examples, ConfigError for settings.
     """
     budgets = {"units": units, "flops": flops, "agreement": agreement}
     chosen = {name: value for name, value in budgets.items() if value is not None}
     _check_budget(chosen)
     known(method)
     check_model(model)
-    shrinker = Shrinker.of(with_plain_attention(placed(model, options)), loader, settings, options)
+    shrinker = Shrinker.of(placed(model, options), loader, settings, options)
     plan = known(method)
     curves = plan.curves(shrinker.evidence)
     steps = plan.steps(curves)
@@ -137,25 +142,31 @@ class Shrinker:
     examples: Examples
     settings: CompressSettings
     options: RunOptions
+    original: nn.Module
+    homes: dict[str, str]
     _goals: list[Goal] | None = field(default=None)
 
     @classmethod
     def of(cls, model: nn.Module, loader: Iterable[Any], settings: CompressSettings, options: RunOptions) -> Shrinker:
         """Trace a network and measure its groups on calibration examples."""
+        original, model = model, with_plain_layers(model)
         examples = Examples.of(loader, settings.calibration, settings.validation, options.seed)
         coupled = couple(model, first_inputs(examples.calibration))
         groups = coupled.select(settings.layers)
         if not groups:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in list(coupled.refused.items())[:3])
             raise ConfigError(f"a network that is compressed has units that can go; this one has none ({reasons})")
+        homes: dict[str, str] = {}
+        if settings.graph is not None:
+            homes = layers_of(settings.graph, original, groups, examples.calibration, options)
         measured, rows = readers(model, examples.calibration, groups, options, settings.rows)
         enough(groups, rows)
-        return cls(model, groups, coupled.refused, measured, examples, settings, options)
+        return cls(model, groups, coupled.refused, measured, examples, settings, options, original, homes)
 
     @property
     def evidence(self) -> Evidence:
         count = sum(len(next(iter(batch.values()))) for batch in self.examples.calibration)
-        return Evidence(self.model, self.groups, self.readers, count, self.options.seed)
+        return Evidence(self.model, self.groups, self.readers, count, self.options.seed, self.examples.calibration)
 
     def by_shares(self, steps: Any, curves: Curves, units: Shares) -> Gone:
         """Sizes of one pool of all layers, or of several pools."""
@@ -250,14 +261,20 @@ class Shrinker:
             )
             for name, group in self.groups.items()
         )
+        labels, graph = {}, None
+        if self.settings.graph is not None:
+            known, validation = self.settings.graph, self.examples.validation
+            labels = graph_labels(known, self.original, self.homes, validation, self.options)
+            graph = {"digest": known.digest, "run": known.provenance.get("run"), "layers": list(self.homes)}
         return Compression(
             network=network.train(self.model.training),
             method=method,
             budget={name: _plain(value) for name, value in budget.items()},
             layers=layers,
             stages=stages,
-            removed=tuple(explain(self.model, self.groups, kept, self.examples, self.options)),
+            removed=tuple(explain(self.model, self.groups, kept, self.examples, self.options, labels)),
             refused=dict(self.refused),
             validation=sum(len(next(iter(batch.values()))) for batch in self.examples.validation),
             inputs=first_inputs(self.examples.calibration),
+            graph=graph,
         )

@@ -10,9 +10,9 @@ from torch import nn
 
 from ndg.activations.batches import Inputs, compute_batches, no_examples
 from ndg.activations.sampling import count
-from ndg.compression.attention import with_plain_attention
 from ndg.compression.groups import Coupling, Group, couple
 from ndg.compression.obs import FEW, FEW_RIDGE, RIDGE, Reader, Removals, removals_of_readers
+from ndg.compression.plain import with_plain_layers
 from ndg.compression.statistics import ROWS, readers
 from ndg.options import RunOptions
 from ndg.run_study import check_model
@@ -36,17 +36,21 @@ def layer_removals(
     traced; DataError without examples.
     """
     check_model(model)
-    network = with_plain_attention(model)
+    network = with_plain_layers(model)
     loader = loader if isinstance(loader, (list, tuple)) else list(loader)
     groups = couple(network, first_inputs(loader)).select(layers)
     found, _ = readers(network, loader, groups, options, rows)
     return curves(groups, found, count(loader))
 
 
-def coupling(model: nn.Module, loader: Iterable[Any]) -> Coupling:
-    """Groups of layers whose units can be removed, and reasons for the others, of a network and a few examples."""
+def coupling(model: nn.Module, loader: Iterable[Any], *, plain: bool = True) -> Coupling:
+    """Groups of layers whose units can be removed, and reasons for the others, of a network and a few examples.
+
+    With `plain`, those of the network in which plain layers stand for torch's modules of attention and recurrence;
+    without, units are removed from the network's own modules alone.
+    """
     check_model(model)
-    return couple(with_plain_attention(model), first_inputs(loader))
+    return couple(with_plain_layers(model) if plain else model, first_inputs(loader))
 
 
 def curves(groups: Mapping[str, Group], found: Mapping[str, list[Reader]], examples: int) -> dict[str, Removals]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from ndg.activations.batches import compute_batches, fixed, output_of
 from ndg.bits.matrix import BitMatrix
 from ndg.compression.examples import Examples
+from ndg.compression.graph_labels import GraphLabels, labels_of
 from ndg.compression.groups import Group
 from ndg.compression.statistics import inputs_of
 from ndg.compression.surgery import Kept
@@ -40,7 +42,8 @@ class Explained:
     """Why one unit could go.
 
     `label` is "off", "constant", "equivalent", "negated equivalent" or "redundant". `firings` counts validation
-    examples on which a unit that is off or constant on all calibration examples is not. `others` are units that stay
+    examples on which a unit that is off or constant on all calibration examples (by a graph: its boolean, on all
+    examples of the graph) is not. `others` are units that stay
     (of an equivalent one: its class), with the coefficients of the linear combination; `r2` is its R^2.
     """
 
@@ -75,71 +78,71 @@ class Observed:
 
 
 def explain(
-    model: nn.Module, groups: Mapping[str, Group], kept: Kept, examples: Examples, options: RunOptions
+    model: nn.Module,
+    groups: Mapping[str, Group],
+    kept: Kept,
+    examples: Examples,
+    options: RunOptions,
+    labels: Mapping[str, GraphLabels] = MappingProxyType({}),
 ) -> Iterator[Explained]:
-    """The reason for each removed unit, from a graph of the layer and least squares on calibration examples."""
+    """The reason for each removed unit, from a graph of the layer and least squares on calibration examples.
+
+    `labels` are those of a graph that is at hand, by group; of the other layers a graph is mined.
+    """
     changed = {name: group for name, group in groups.items() if len(kept[name]) < group.units}
     if not changed:
         return
     seen = observe(model, examples.calibration, changed, options)
     later = observe(model, examples.validation, changed, options) if examples.validation else {}
     for name, group in changed.items():
-        yield from _layer(name, group, kept[name], seen[name], later.get(name))
+        own = labels.get(name) or _measured(name, seen[name], later.get(name))
+        yield from _layer(name, group, kept[name], seen[name], own)
 
 
-def _layer(name: str, group: Group, kept: np.ndarray, seen: Observed, later: Observed | None) -> Iterator[Explained]:
-    low, high = seen.low.min(0), seen.high.max(0)
-    still = high - low <= STILL
-    classes = _classes(name, seen.rows, still)
+def _layer(name: str, group: Group, kept: np.ndarray, seen: Observed, labels: GraphLabels) -> Iterator[Explained]:
+    still = seen.high.max(0) - seen.low.min(0) <= STILL
     means, spread = seen.rows.mean(0), seen.rows.std(0)
     stay = kept[~still[kept]]
     inputs = seen.rows[:, stay] - means[stay]
     gram = inputs.T @ inputs / len(inputs)
     gram[np.diag_indices(len(gram))] += 1e-6 * max(np.trace(gram) / max(len(gram), 1), 1e-12)
-    for unit in np.setdiff1d(np.arange(group.units), kept):
-        if still[unit]:
-            label = "off" if max(abs(low[unit]), abs(high[unit])) <= STILL else "constant"
-            firings = None
-            if later is not None:
-                moved = (later.low[:, unit] < low[unit] - STILL) | (later.high[:, unit] > high[unit] + STILL)
-                firings = int(moved.sum())
-            yield Explained(name, int(unit), label, firings)
+    for unit in np.setdiff1d(np.arange(group.units), kept).tolist():
+        if unit in labels.constant:
+            label = "constant" if labels.constant[unit] else "off"
+            yield Explained(name, unit, label, labels.firings.get(unit))
             continue
         target = seen.rows[:, unit] - means[unit]
         weights = np.linalg.solve(gram, inputs.T @ target / len(target)) if len(stay) else np.zeros(0)
         left = target - inputs @ weights
         r2 = float(1 - left.var() / target.var()) if target.var() > 0 else None
-        sign, members = classes.get(int(unit), (1, ()))
+        sign, members = labels.classes.get(unit, (1, ()))
         members = tuple(member for member in members if member in kept)
         if members:
-            yield Explained(name, int(unit), "equivalent" if sign > 0 else "negated equivalent", None, members, (), r2)
+            yield Explained(name, unit, "equivalent" if sign > 0 else "negated equivalent", None, members, (), r2)
             continue
         top = np.argsort(-np.abs(weights) * spread[stay], kind="stable")[:SHOWN]
         others, sizes = tuple(stay[top].tolist()), tuple(float(weight) for weight in weights[top])
-        yield Explained(name, int(unit), "redundant", None, others, sizes, r2)
+        yield Explained(name, unit, "redundant", None, others, sizes, r2)
 
 
-def _classes(name: str, rows: np.ndarray, still: np.ndarray) -> dict[int, tuple[int, tuple[int, ...]]]:
-    """Of each unit, the sign and the members of its equivalence class in the graph of its layer."""
+def _measured(name: str, seen: Observed, later: Observed | None) -> GraphLabels:
+    """Labels of a layer without a graph: constant activations, and the classes of a graph of its booleans."""
+    low, high = seen.low.min(0), seen.high.max(0)
+    still = np.flatnonzero(high - low <= STILL).tolist()
+    constant = {unit: bool(max(abs(low[unit]), abs(high[unit])) > STILL) for unit in still}
+    firings = {}
+    for unit in still if later is not None else ():
+        moved = (later.low[:, unit] < low[unit] - STILL) | (later.high[:, unit] > high[unit] + STILL)
+        firings[unit] = int(moved.sum())
+    rows = seen.rows
     thresholds = np.where(rows.min(0) == 0, 0.0, np.where(rows.min(0) < 0, 0.0, np.median(rows, axis=0)))
-    bits = rows > thresholds
     nodes = NodeSpace(0, (LayerUnits(name, rows.shape[1]),))
     try:
-        graph = mine(BitMatrix.from_bool(bits, nodes), "paper", alpha=ALPHA, options=RunOptions(executor="serial"))
+        bits = BitMatrix.from_bool(rows > thresholds, nodes)
+        graph = mine(bits, "paper", alpha=ALPHA, options=RunOptions(executor="serial"))
     except NDGError:
-        return {}
-    component = graph.condensation.component
-    homes: dict[int, list[int]] = {}
-    for code, home in enumerate(component.tolist()):
-        homes.setdefault(home, []).append(code)
-    result = {}
-    for unit in range(rows.shape[1]):
-        codes = [code for code in homes[int(component[2 * unit + 1])] if code >> 1 != unit]
-        if codes and not still[unit]:
-            equal = tuple(code >> 1 for code in codes if code & 1)
-            negated = tuple(code >> 1 for code in codes if not code & 1)
-            result[unit] = (1, equal) if equal else (-1, negated)
-    return result
+        return GraphLabels(constant, {}, firings)
+    return GraphLabels(constant, labels_of(graph, name).classes, firings)
 
 
 def observe(

@@ -157,7 +157,9 @@ def _group(
         if not isinstance(module, kinds):
             raise _NotExactError(f"{part.path!r} is a {type(module).__name__}, from which nothing can be taken")
         if getattr(module, "num_layers", 1) > 1:
-            raise _NotExactError(f"{part.path!r} has several recurrent layers; build one module for each layer")
+            raise _NotExactError(
+                f"{part.path!r} has several recurrent layers; build one module with batch_first=True for each layer"
+            )
     first = model.get_submodule(paths[0])
     kind = "hidden unit" if isinstance(first, nn.RNNBase) else "unit" if isinstance(first, nn.Linear) else "channel"
     kind = "head" if any(part.width > 1 for part in makers) else kind

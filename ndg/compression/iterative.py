@@ -207,7 +207,7 @@ class _Work:
 
     def coupled(self) -> dict[str, Group]:
         """Groups that lose units, without attention heads."""
-        coupled = coupling(self.network, self.loader)
+        coupled = coupling(self.network, self.loader, plain=False)
         chosen = coupled.select(list(self.settings.layers) or None)
         groups = {name: group for name, group in chosen.items() if group.kind != "head"}
         if not groups:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,18 +14,20 @@ from ndg.compression.curves import curves
 from ndg.compression.groups import Group
 from ndg.compression.obs import Reader, Removals
 from ndg.compression.sizes import equal_errors, ranking, uniform
+from ndg.compression.torch_pruning import KINDS, scores
 from ndg.errors import ConfigError, nearest
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What a method may look at: the network, its groups, covariances of their readers, the seed."""
+    """What a method may look at: the network, its groups, covariances of their readers, the seed, the examples."""
 
     model: nn.Module
     groups: Mapping[str, Group]
     readers: Mapping[str, list[Reader]]
     examples: int
     seed: int
+    calibration: Sequence[Any] = ()
 
 
 Curves = dict[str, Removals]
@@ -103,6 +105,16 @@ def random(evidence: Evidence, name: str) -> np.ndarray:
     return seeds.generator(evidence.seed, "random units", name).random(evidence.groups[name].units)
 
 
+def torch_pruning(kind: str) -> Callable[[Evidence], Curves]:
+    """Units in the order of a score of Torch-Pruning."""
+
+    def order(evidence: Evidence) -> Curves:
+        values = scores(evidence.model, evidence.groups, evidence.calibration, kind)
+        return by_score(lambda _, name: values[name])(evidence)
+
+    return order
+
+
 METHODS: dict[str, Method] = {
     "obs": Method(optimal, ranking),
     "interpolative": Method(interpolative, equal_errors),
@@ -114,11 +126,16 @@ METHODS: dict[str, Method] = {
 """Methods by name: the one of this toolkit, then its rivals."""
 
 
+OPTIONAL: dict[str, Method] = {f"torch-pruning-{kind}": Method(torch_pruning(kind), uniform) for kind in KINDS}
+"""Rivals that need Torch-Pruning."""
+
+
 def known(method: str) -> Method:
     """The method of that name; ConfigError names the nearest."""
-    if not isinstance(method, str) or method not in METHODS:
-        raise ConfigError(f"method must be a known way to choose units; got {method!r}; {nearest(method, METHODS)}")
-    return METHODS[method]
+    every = METHODS | OPTIONAL
+    if not isinstance(method, str) or method not in every:
+        raise ConfigError(f"method must be a known way to choose units; got {method!r}; {nearest(method, every)}")
+    return every[method]
 
 
 def channel_covariance(reader: Reader) -> np.ndarray:

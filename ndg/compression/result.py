@@ -48,7 +48,8 @@ class Compression(Result):
 
     `network` is a plain module of torch. `stages` has the figures of the original, without repair, compressed and
     distilled; agreement and R^2 are over `validation` examples of the training split. `removed` says of each unit why
-    it could go; `refused` has the reason for each layer whose units cannot be removed exactly.
+    it could go; `refused` has the reason for each layer whose units cannot be removed exactly; `graph` the digest, run
+    and layers of the graph that labels the units of these layers, None without one.
     """
 
     network: nn.Module
@@ -60,6 +61,7 @@ class Compression(Result):
     refused: dict[str, str]
     validation: int
     inputs: Inputs
+    graph: dict[str, Any] | None = None
 
     @property
     def figures(self) -> Figures:
@@ -97,6 +99,7 @@ class Compression(Result):
             "method": self.method,
             "budget": self.budget,
             "validation": self.validation,
+            "graph": self.graph,
             "stages": {name: asdict(figures) for name, figures in self.stages.items()},
             "refused": [{"layer": layer, "reason": reason} for layer, reason in self.refused.items()],
             "removed": [unit.row() for unit in self.removed],

@@ -6,25 +6,24 @@ report.frame(), report.frame("recommendations"), report
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float64
 from torch import nn
 
 from ndg.activations.batches import compute_batches, no_examples
 from ndg.activations.sampling import subset
 from ndg.comparison.sources import reinitialised
-from ndg.compression.obs import FEW, FEW_RIDGE, RIDGE, Removals, removals
+from ndg.compression.obs import Removals
 from ndg.efficiency.costs import Flops, flops, median_seconds
 from ndg.efficiency.importance import OBSERVED, SLOPES, Matrix, check_kinds, of_part, slopes_of
 from ndg.efficiency.metrics import lorenz, metrics
 from ndg.efficiency.observe import Observation, observe
-from ndg.efficiency.parts import CONVOLUTIONS, Part, parts_of
+from ndg.efficiency.parts import Part, parts_of
+from ndg.efficiency.removal import Removal, removal, removed_together
 from ndg.efficiency.result import (
     EfficiencyComparison,
     EfficiencyReport,
@@ -32,7 +31,6 @@ from ndg.efficiency.result import (
     LayerEfficiency,
     points,
 )
-from ndg.efficiency.spectra import Spectrum, spectrum
 from ndg.options import RunOptions
 from ndg.probe import probe_loader
 from ndg.run_study import placed
@@ -86,7 +84,8 @@ def report(
         fresh_slopes = slopes_of(fresh, few, fresh_parts, options, second=second)
     counted = flops(net, first)
     by_name = {part.name: part for part in parts}
-    measured = {part.name: _removal(part, seen[part.name], by_name) for part in parts}
+    together = removed_together(net, data, parts, options)
+    measured = {part.name: removal(part, seen, by_name, together) for part in parts}
     rows: list[LayerEfficiency] = []
     heads: list[HeadEfficiency] = []
     for kind in kinds:
@@ -117,15 +116,15 @@ def _layer(
     values: Matrix,
     null: Matrix,
     seen: Observation,
-    removal: Removal,
+    found: Removal,
     counted: Flops,
 ) -> LayerEfficiency:
     """One row of a report."""
     figures = metrics(values)
-    notes = [removal.note] if removal.note else []
+    notes = [found.note] if found.note else []
     if not figures.effective:
         notes.insert(0, f"no weight has {kind} importance: the layer is redundant as a whole")
-    spread = removal.spectrum
+    spread = found.spectrum
     element = part.parameters[0].element_size()
     return LayerEfficiency(
         layer=part.name,
@@ -134,7 +133,7 @@ def _layer(
         units=len(values),
         metrics=figures,
         null=metrics(null),
-        removable=None if removal.removals is None else removal.removals.removable(TOLERANCE),
+        removable=None if found.removals is None else found.removals.removable(TOLERANCE),
         k99=None if spread is None else spread.k99,
         effective_rank=None if spread is None else spread.effective_rank,
         participation=None if spread is None else spread.participation,
@@ -146,7 +145,10 @@ def _layer(
         note="; ".join(notes),
         lorenz=points(lorenz(values, STEPS + 1)[1]),
         histogram=_histogram(values),
-        errors=() if removal.removals is None else _curve(removal.removals),
+        errors=() if found.removals is None else _curve(found.removals),
+        removes=found.removes,
+        group=found.group,
+        group_units=len(found.removals.order) if found.group and found.removals is not None else 0,
     )
 
 
@@ -159,50 +161,6 @@ def _heads(part: Part, kind: str, values: Matrix) -> list[HeadEfficiency]:
         share = float(own.sum()) / whole if whole > 0 else 0.0
         heads.append(HeadEfficiency(part.name, part.kind, kind, number, share, metrics(own)))
     return heads
-
-
-@dataclass(frozen=True, eq=False)
-class Removal:
-    """Removals of a part's units and the spectrum of their activations, as far as they are known."""
-
-    spectrum: Spectrum | None
-    removals: Removals | None
-    note: str
-
-
-def _removal(part: Part, seen: Observation, parts: Mapping[str, Part]) -> Removal:
-    covariance = seen.covariance
-    if covariance is None:
-        return Removal(None, None, "too few examples for a covariance")
-    spread = spectrum(covariance)
-    if not seen.reader:
-        return Removal(spread, None, "")
-    few = seen.counted < FEW * len(covariance)
-    note = (
-        f"{seen.counted} rows of activations are few for {len(covariance)} units: give at least {FEW * len(covariance)}"
-        if few
-        else ""
-    )
-    weights = outgoing(parts[seen.reader], len(covariance))
-    return Removal(spread, removals(covariance, weights, FEW_RIDGE if few else RIDGE), note)
-
-
-def outgoing(reader: Part, units: int) -> Float64[np.ndarray, "unit output"]:
-    """Weights by which a layer reads each unit: one column per output, and per position of a convolution.
-
-    Positions count as outputs of their own, so that an error at one is not made up for at another: the covariance of
-    channels suffices, in the place of that of all patches.
-    """
-    weight = reader.weight.double().cpu().numpy()
-    if isinstance(reader.module, CONVOLUTIONS):
-        groups = reader.module.groups
-        shaped = weight.reshape(groups, len(weight) // groups, units // groups, -1)
-        wide = np.zeros((units, groups, shaped.shape[1] * shaped.shape[3]))
-        for group in range(groups):
-            own = slice(group * (units // groups), (group + 1) * (units // groups))
-            wide[own, group] = shaped[group].transpose(1, 0, 2).reshape(units // groups, -1)
-        return wide.reshape(units, -1)
-    return weight.reshape(len(weight), units, -1).transpose(1, 0, 2).reshape(units, -1)
 
 
 def _curve(removal: Removals) -> tuple[float, ...]:

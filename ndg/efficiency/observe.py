@@ -38,7 +38,8 @@ class Observation:
 
     `absolute` sums |activation| by unit, `squares` the squared inputs by input unit (channel, feature, word; for
     recurrent parts input, then state), each over `rows` and `input_rows` positions. `reader` is the one layer that
-    reads the units, `other` the function that takes them otherwise. `size` counts outputs per example.
+    reads the units, `other` the function that takes them otherwise, `width` the first of the layers that share them.
+    `size` counts outputs per example.
     """
 
     units: int
@@ -55,6 +56,7 @@ class Observation:
     calls: int = 0
     reader: str = ""
     other: str = ""
+    width: str = ""
 
     @property
     def activation(self) -> Float64[np.ndarray, " unit"]:
@@ -85,12 +87,22 @@ class Observation:
         return covariance
 
 
+@dataclass(eq=False)
+class SharedWidth:
+    """Layers that share their units, what each reader of these gets, and the function that takes them otherwise."""
+
+    layers: list[str]
+    foreign: str = ""
+    readers: dict[str, Observation] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, eq=False)
 class Observations:
-    """Observations by name of the part, over `examples`."""
+    """Observations by name of the part, over `examples`, and of widths by their first layer."""
 
     by_part: dict[str, Observation]
     examples: int
+    widths: dict[str, SharedWidth] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Observation:
         return self.by_part[name]
@@ -131,7 +143,7 @@ def observe(
                     f"activations must be finite; those of {part.name!r} are not; look for NaN or infinity in the "
                     "weights and inputs"
                 )
-    return Observations(watcher.seen, examples)
+    return Observations(watcher.seen, examples, watcher.widths)
 
 
 class _Watcher:
@@ -140,6 +152,7 @@ class _Watcher:
     def __init__(self, model: nn.Module, parts: Sequence[Part], inputs: bool, deep: bool) -> None:
         self._model, self._parts, self._inputs, self._deep = model, parts, inputs, deep
         self.seen = {part.name: Observation(0) for part in parts}
+        self.widths: dict[str, SharedWidth] = {}
         self._stack = ExitStack()
         self._chain = Chain(self._projected)
         self._projections: dict[tuple[int, torch.Size], Part] = {}
@@ -185,6 +198,8 @@ class _Watcher:
                 seen.other = trail.other or ("" if alone else "several layers" if trail.readers else "nothing")
                 if self._deep:
                     self._add_covariance(seen, trail, trail.readers[0][1] if alone else trail.activation)
+            if self._deep:
+                self._add_widths()
         self._chain.clear()
 
     def _hooks(self, parts: list[Part], module: nn.Module) -> tuple[Any, Any]:
@@ -293,6 +308,21 @@ class _Watcher:
         maps = whole.reshape(len(whole), trail.units, -1)
         maps = maps[:, :, :: -(-maps.shape[2] // POSITIONS)]
         self._add_products(seen, maps.transpose(1, 2).reshape(-1, trail.units))
+
+    def _add_widths(self) -> None:
+        """Add what the readers of shared units get; readers of one tensor share its covariance."""
+        added: dict[int, Observation] = {}
+        for width in self._chain.widths():
+            first = width.layers[0]
+            for name in width.layers:
+                self.seen[name].width = first
+            shared = self.widths.setdefault(first, SharedWidth(width.layers))
+            shared.foreign = shared.foreign or width.foreign
+            for name, inputs in () if shared.foreign else width.readers:
+                if id(inputs) not in added:
+                    added[id(inputs)] = shared.readers.setdefault(name, Observation(0))
+                    self._add_covariance(added[id(inputs)], self._chain.trails[first], inputs)
+                shared.readers[name] = added[id(inputs)]
 
     def _add_products(self, seen: Observation, rows: Float[Tensor, "row unit"]) -> None:
         """Add first and second moments about the first batch's mean."""

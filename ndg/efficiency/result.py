@@ -13,6 +13,7 @@ from ndg.efficiency.metrics import Metrics
 from ndg.errors import ConfigError
 from ndg.results import Result, Row
 
+WIDTH = "residual width"
 TABLES = ("layers", "heads", "network", "paths", "recommendations")
 SHORT = ("utilisation", "gini", "redundancy")
 """Metrics that a notebook shows."""
@@ -23,7 +24,9 @@ class LayerEfficiency:
     """Efficiency of one part by one importance.
 
     `removable` is the share of the units whose least-squares removal adds less than 1 % of the variance of the next
-    pre-activations, None where no single layer reads them (`read_by` says what does). `flops` are those of one example
+    pre-activations; None where what takes them is no layer with weights (`read_by` or `note` says what). `removes` says
+    of what it is a share: unit, head, hidden unit or residual width; `group` names these `group_units` where a part
+    does not make them alone. `flops` are those of one example
     in the whole module, `seconds` the measured time of one example, `bytes` those of the weights, `activation_bytes`
     those of one example's outputs. `null` are the metrics of the same layer freshly initialised. `errors` are relative
     errors of removal at equal steps of the share of units, `lorenz` and `histogram` describe the importance.
@@ -48,6 +51,9 @@ class LayerEfficiency:
     lorenz: tuple[float, ...] = ()
     histogram: tuple[float, ...] = ()
     errors: tuple[float, ...] = ()
+    removes: str = "unit"
+    group: str = ""
+    group_units: int = 0
 
     def row(self) -> Row:
         """One row of plain values, each metric beside its null."""
@@ -57,7 +63,8 @@ class LayerEfficiency:
         for name in m.NAMES[1:]:
             row |= {name: getattr(self.metrics, name), f"null_{name}": getattr(self.null, name)}
         row |= {"flops": self.flops, "seconds": self.seconds, "bytes": self.bytes}
-        return row | {"activation_bytes": self.activation_bytes, "note": self.note}
+        row |= {"activation_bytes": self.activation_bytes, "removes": self.removes, "note": self.note}
+        return row
 
 
 @dataclass(frozen=True)
@@ -85,14 +92,16 @@ class Recommendation:
     units: int
     remove: int
     removable: float
-    k99: int
+    k99: int | None
+    kind: str = "unit"
 
     def words(self) -> str:
         """The recommendation in one sentence."""
-        return (
-            f"Remove {self.remove} of the {self.units} units of {self.layer}: {self.removable:.0%} of them add less "
-            f"than 1 % of the variance of the next layer, and {self.k99} directions hold 99 % of the activations."
+        text = (
+            f"Remove {self.remove} of the {self.units} {self.kind}s of {self.layer}: {self.removable:.0%} of them add "
+            "less than 1 % of the variance of the next layer"
         )
+        return f"{text}." if self.k99 is None else f"{text}, and {self.k99} directions hold 99 % of the activations."
 
 
 LEAST = 0.05
@@ -143,7 +152,8 @@ class EfficiencyReport(Result):
         """Global metrics by one importance, with those of the fresh network."""
         layers = self.of_importance(kind)
         metrics, nulls = [layer.metrics for layer in layers], [layer.null for layer in layers]
-        units = [(layer.removable, layer.units) for layer in layers if layer.removable is not None]
+        own = [layer for layer in layers if layer.removes == "unit"]
+        units = [(layer.removable, layer.units) for layer in own if layer.removable is not None]
         read = sum(count for _, count in units)
         return {
             "importance": kind,
@@ -162,16 +172,19 @@ class EfficiencyReport(Result):
     def recommendations(self) -> tuple[Recommendation, ...]:
         """Units to remove by layer, most first.
 
-        As many as the removable share says, but not below the k99 directions that the activations have.
+        As many as the removable share says, but not below the k99 directions that the activations have. Heads and
+        hidden units go by the share alone; residual width stays, as its removal is not exact.
         """
-        chosen = []
+        chosen: dict[str, Recommendation] = {}
         for layer in self.of_importance(self.importances[0]) if self.importances else ():
-            if layer.removable is None or layer.k99 is None:
+            if layer.removable is None or layer.k99 is None or layer.removes == WIDTH:
                 continue
-            remove = min(int(layer.removable * layer.units + 1e-9), layer.units - max(layer.k99, KEPT))
-            if remove >= max(LEAST * layer.units, 1):
-                chosen.append(Recommendation(layer.layer, layer.units, remove, layer.removable, layer.k99))
-        return tuple(sorted(chosen, key=lambda each: -each.remove / each.units))
+            k99 = None if layer.group else layer.k99
+            name, units = (layer.group, layer.group_units) if layer.group else (layer.layer, layer.units)
+            remove = min(int(layer.removable * units + 1e-9), units - max(k99 or 0, KEPT))
+            if remove >= max(LEAST * units, 1):
+                chosen[name] = Recommendation(name, units, remove, layer.removable, k99, layer.removes)
+        return tuple(sorted(chosen.values(), key=lambda each: -each.remove / each.units))
 
     def words(self) -> str:
         """What can be removed, and the source's global metrics beside their nulls."""

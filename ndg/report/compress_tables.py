@@ -43,8 +43,14 @@ NETWORKS_NOTE = (
 def tables(result: Mapping[str, Any]) -> list[Table]:
     """The tables of the plain document of a compression."""
     stages = [{"stage": name, **figures} for name, figures in result["stages"].items()]
+    skipped = "".join(f" {row['method']} is left out: {row['reason']}." for row in result.get("left_out", ()))
+    graph, note = result.get("graph"), NOTE
+    if graph:
+        own = f" (of {graph['run']})" if graph["run"] else ""
+        note += f" Units of {', '.join(graph['layers'])} are labelled by the graph {graph['digest']}{own}: off and "
+        note += "constant are those whose boolean never changes."
     return [
-        Table.of("layers", LAYERS, [{name: row[name] for name in LAYERS} for row in result["rows"]], note=NOTE),
-        Table.of_rows("beside controls", result["networks"], note=NETWORKS_NOTE),
+        Table.of("layers", LAYERS, [{name: row[name] for name in LAYERS} for row in result["rows"]], note=note),
+        Table.of_rows("beside controls", result["networks"], note=NETWORKS_NOTE + skipped),
         Table.of("before and after", STAGES, stages, note=STAGES_NOTE.format(n=result["validation"])),
     ]

@@ -86,7 +86,7 @@ class Remover:
 
     def _groups(self, network: nn.Module) -> dict[str, Group]:
         """Groups that may lose units."""
-        all_groups, names = coupling(network, self.loader), self.settings.layers
+        all_groups, names = coupling(network, self.loader, plain=False), self.settings.layers
         if names:
             groups = all_groups.select(names)
             if heads := [name for name, group in groups.items() if group.kind == "head"]:

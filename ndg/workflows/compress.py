@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,19 +14,24 @@ from torch import nn
 from ndg import atomic, escape, runs
 from ndg.activations.batches import columns
 from ndg.comparison.sources import reinitialised
-from ndg.compression.compress import CompressSettings, compress
+from ndg.compression.compress import CompressSettings, Shrinker, compress
 from ndg.compression.examples import agreement, explained, logits
+from ndg.compression.methods import Curves, Method, known
 from ndg.compression.result import Compression
-from ndg.errors import ConfigError
+from ndg.compression.sizes import Gone, first, for_flops
+from ndg.errors import ConfigError, GraphError, LayerError, MissingPackageError
+from ndg.graph.ndg import NDG
 from ndg.intervals import rate
 from ndg.locations import Locations
 from ndg.options import RunOptions
+from ndg.progress import log
 from ndg.report import compress_tables
 from ndg.report.html import study_page
 from ndg.results import Row
 from ndg.runs.record import RunRecord
+from ndg.workflows.pictures import GRAPH
 from ndg.workflows.prepare import subject_of
-from ndg.workflows.score import logged_experiment
+from ndg.workflows.score import latest, logged_experiment
 from ndg.workflows.smaller import measured
 from ndg.workflows.subject import Subject
 from ndg.workflows.targets import Target
@@ -37,6 +42,9 @@ CONFIG, UNITS, NETWORKS, PAGE = "config.yaml", "removed.csv", "networks.csv", "r
 RIVALS = ("magnitude", "random")
 """Methods that remove as many units of the same layers, as controls."""
 
+OWN_SIZES = ("interpolative",)
+"""Rivals that choose how many units each layer loses."""
+
 
 def run(
     target: Target,
@@ -46,12 +54,14 @@ def run(
     settings: CompressSettings,
     device: str = "cpu",
     out: Path | None = None,
+    rivals: Sequence[str] = (),
 ) -> tuple[RunRecord, Compression]:
     """Compress one network; return the run document and the result.
 
     The folder of the run, or `out`, gets the smaller network; beside it stand the original and controls of the same
-    size on held-out examples. Raises what `ndg.compress` raises, before a run is
-    started; the original is left as it was.
+    size on held-out examples, by `rivals` too. The graph of the network's newest alignment, or of the align run that
+    named it, labels the units of its layers. Raises what `ndg.compress` raises, before a run is started; the original
+    is left as it was.
     """
     experiment = logged_experiment(target)
     subject = subject_of(target, where)
@@ -63,16 +73,20 @@ def run(
         batch=experiment.extract.compute_batch, threads=experiment.extract.threads, seed=experiment.seed
     )
     network = subject.network.to(device)
+    for name in rivals:
+        known(name)
     how: dict[str, Any] = {**budget, "method": method, "settings": settings, "options": options}
-    result = compress(network, subject.loaders["train"], **how)
+    result = explained_by(target, subject, where, network, how)
     with runs.start(where.store, KIND, experiment, where.runs, target.parent, device=device) as logged:
         logged.artefact(atomic.write(logged.folder / CONFIG, experiment.to_yaml()))
         logged.result("data", subject.facts)
         if subject.identity:
             logged.result("network", subject.identity)
         held = held_out(subject, result, options)
-        networks = beside(subject, result, how)
-        logged.result("compress", {**result.to_dict(), "held_out": held, "networks": networks})
+        networks, skipped = beside(subject, result, how, rivals)
+        left_out = [{"method": name, "reason": reason} for name, reason in skipped.items()]
+        facts = {"held_out": held, "networks": networks, "left_out": left_out}
+        logged.result("compress", {**result.to_dict(), **facts})
         folder = result.save(logged.folder / "network" if out is None else out)
         if out is None:
             for path in sorted(folder.iterdir()):
@@ -91,31 +105,64 @@ def run(
     return logged.record, result
 
 
-def beside(subject: Subject, result: Compression, how: Mapping[str, Any]) -> list[Row]:
-    """The original, the result and controls on held-out examples, one row each.
+def explained_by(
+    target: Target, subject: Subject, where: Locations, network: nn.Module, how: Mapping[str, Any]
+) -> Compression:
+    """The compression, its units labelled by the graph of an alignment where there is one of its layers."""
+    aligned = target.aligned or latest(target, subject, where)
+    if aligned is not None:
+        graph = NDG.load(aligned.locate(where.runs) / GRAPH)
+        try:
+            settings = replace(how["settings"], graph=graph)
+            return compress(network, subject.loaders["train"], **{**how, "settings": settings})
+        except GraphError as error:
+            if target.aligned is not None:
+                raise
+            log.info("the graph of %s explains nothing here: %s", aligned.id, error)
+    return compress(network, subject.loaders["train"], **how)
+
+
+def beside(
+    subject: Subject, result: Compression, how: Mapping[str, Any], rivals: Sequence[str] = ()
+) -> tuple[list[Row], dict[str, str]]:
+    """The original, the result and controls on held-out examples, one row each, and why others were left out.
 
     Controls lose as many units of the same layers: without repair, by other methods, and of a re-initialised network,
-    which agrees with itself the more, the fewer classes it predicts.
+    which agrees with itself the more, the fewer classes it predicts. Named `rivals` stand with and without repair;
+    interpolative decomposition chooses its own sizes, of as many units or FLOPs together.
     """
-    shares: dict[str | tuple[str, ...], float | int]
-    shares = {layer.layer: len(layer.removed) / layer.units for layer in result.layers if layer.removed}
-    settings = replace(how["settings"], distill=0, layers=tuple(map(str, shares)))
-
-    def shrunk(network: nn.Module, method: str, repair: bool) -> nn.Module:
-        own = {"method": method, "settings": replace(settings, repair=repair), "options": how["options"]}
-        smaller: nn.Module = compress(network, subject.loaders["train"], units={**shares}, **own).network
-        return smaller
-
-    networks = {"original": subject.network, "compressed": result.network}
-    if not shares:
-        return _rows(networks, subject, how["options"])
-    repaired = how["settings"].repair
+    gone = {layer.layer: len(layer.removed) for layer in result.layers if layer.removed}
+    options: RunOptions = how["options"]
+    networks, skipped = {"original": subject.network, "compressed": result.network}, {}
+    if not gone:
+        return _rows(networks, subject, options), {}
+    settings = replace(how["settings"], distill=0, graph=None, layers=tuple(gone))
+    loader, repaired = subject.loaders["train"], settings.repair
+    shrinker = Shrinker.of(subject.network, loader, settings, options)
     if repaired:
-        networks["without repair"] = shrunk(subject.network, result.method, False)
-    networks |= {name: shrunk(subject.network, name, repaired) for name in RIVALS if name != result.method}
-    fresh = reinitialised(subject.network, how["options"].seed).model
-    untrained = {"original": fresh, "untrained": shrunk(fresh, result.method, repaired)}
-    return _rows(networks, subject, how["options"]) + _rows(untrained, subject, how["options"])[1:]
+        networks["without repair"] = shrinker.network(known(result.method).curves(shrinker.evidence), gone, False)
+    for name in [name for name in rivals or RIVALS if name != result.method]:
+        try:
+            curves = known(name).curves(shrinker.evidence)
+        except (LayerError, MissingPackageError) as error:
+            skipped[name] = str(error)
+            continue
+        sizes = gone if name not in OWN_SIZES else own_sizes(shrinker, known(name), curves, gone, result.budget)
+        networks[name] = shrinker.network(curves, sizes)
+        if rivals and repaired:
+            networks[f"{name} without repair"] = shrinker.network(curves, sizes, False)
+    fresh = reinitialised(subject.network, options.seed).model
+    other = Shrinker.of(fresh, loader, settings, options)
+    untrained = {"original": fresh, "untrained": other.network(known(result.method).curves(other.evidence), gone)}
+    return _rows(networks, subject, options) + _rows(untrained, subject, options)[1:], skipped
+
+
+def own_sizes(shrinker: Shrinker, plan: Method, curves: Curves, gone: Gone, budget: Mapping[str, Any]) -> Gone:
+    """Sizes that a method chooses itself: as many units or, for a budget of FLOPs, as many FLOPs at most."""
+    if "flops" in budget:
+        share = shrinker.flops(gone) / shrinker.flops(dict.fromkeys(gone, 0))
+        return for_flops(plan.priced(curves, shrinker.prices()), curves, share, shrinker.flops)
+    return first(plan.steps(curves), curves, sum(gone.values()))
 
 
 def _rows(networks: Mapping[str, nn.Module], subject: Subject, options: RunOptions) -> list[Row]:

@@ -30,12 +30,13 @@ METHODS = re.compile(r"\s*importance(\.methods)?\s*=")
 
 @dataclass(frozen=True)
 class Target:
-    """A network, the experiment to align it by, and why this run was chosen."""
+    """A network, the experiment to align it by, why this run was chosen, and the align run that named it."""
 
     experiment: Experiment
     run: RunRecord | None
     why: str
     subject: Subject | None = None
+    aligned: RunRecord | None = None
 
     @property
     def parent(self) -> str | None:
@@ -161,6 +162,7 @@ def _with_split(experiment: Experiment, subject: Subject) -> Experiment:
 def _of(name: str, overrides: Sequence[str], where: Locations, smoke: bool) -> Target:
     if config.is_config(name):
         return _of_config(name, overrides, where, smoke)
+    aligned = None
     with runs.open(where.store, local=where.runs) as log:
         record = log.get(name)
         if record["kind"] == "align" and not record.get("parent"):
@@ -168,13 +170,13 @@ def _of(name: str, overrides: Sequence[str], where: Locations, smoke: bool) -> T
                 f"run {record.id} aligned a network of your own, which no run holds; align it by --model or --hf"
             )
         if record["kind"] == "align":
-            record = log.get(record["parent"])
+            aligned, record = record, log.get(record["parent"])
     if record["status"] != "COMPLETED" or record["kind"] != "train":
         raise RunNotFoundError(
             f"run {record.id} is {record.state()} and has no finished network; finish it with "
             f"`ndg train {record['name']} --resume`, or choose a completed run (`ndg runs`)"
         )
-    return _trained(config.load(record["config"], overrides), record, "named")
+    return replace(_trained(config.load(record["config"], overrides), record, "named"), aligned=aligned)
 
 
 def _of_config(name: str, overrides: Sequence[str], where: Locations, smoke: bool) -> Target:

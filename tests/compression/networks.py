@@ -53,6 +53,19 @@ class Depthwise(nn.Module):
         return self.out(functional.relu(self.last(maps)).mean((2, 3)))
 
 
+class Stacked(nn.Module):
+    """A recurrent module of several layers, read at its last states."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.GRU(16, 6, num_layers=2, batch_first=True, bidirectional=True)
+        self.out = nn.Linear(12, 5)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        _, states = self.rnn(tokens)
+        return self.out(torch.cat([states[-2], states[-1]], dim=1))
+
+
 def encoder() -> nn.Module:
     layer = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True)
     return nn.Sequential(layer, nn.Flatten(), nn.Linear(16 * 7, 4))
@@ -80,7 +93,13 @@ def network(name: str) -> tuple[nn.Module, Tensor | dict[str, Tensor]]:
         return build(
             kind(name=name, bidirectional=True, depth=2, width=12, embedding=8, latent=8), TOKENS, 3, 0
         ), texts()
-    makers = {"attention": SelfAttention, "gated": Gated, "depthwise": Depthwise, "encoder": encoder}
+    makers = {
+        "attention": SelfAttention,
+        "gated": Gated,
+        "depthwise": Depthwise,
+        "encoder": encoder,
+        "stacked": Stacked,
+    }
     inputs = {"gated": torch.randn(64, 8), "depthwise": torch.randn(64, 2, 12, 12)}.get(name, tokens)
     return lively(makers[name]().eval()), inputs
 
@@ -94,4 +113,4 @@ def lively(model: nn.Module) -> nn.Module:
     return model.eval()
 
 
-NETWORKS = ["mlp", "cnn", "resnet", "vit", "lstm", "gru", "attention", "gated", "depthwise", "encoder"]
+NETWORKS = ["mlp", "cnn", "resnet", "vit", "lstm", "gru", "attention", "gated", "depthwise", "encoder", "stacked"]

@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -12,11 +14,12 @@ from torch import nn
 import ndg
 from ndg import CompressSettings, RunOptions, compress
 from ndg.activations.batches import forward
-from ndg.compression.methods import METHODS, pivoted
+from ndg.compression.graph_labels import labels_of
+from ndg.compression.methods import METHODS, OPTIONAL, pivoted
 from ndg.compression.obs import Removals
 from ndg.compression.repair import least_squares
 from ndg.compression.sizes import equal_errors, for_units, ranking, smallest, uniform
-from ndg.errors import BudgetError, ConfigError, DataError, LayerError
+from ndg.errors import BudgetError, ConfigError, DataError, GraphError, LayerError, MissingPackageError
 from tests.compression.networks import NETWORKS, network
 
 QUIET = RunOptions(batch=32)
@@ -115,6 +118,57 @@ def test_units_that_are_off_are_labelled_and_their_firings_counted():
     assert rows.label.tolist() == ["off", "constant", "off"]
     assert rows.firings.tolist() == [0, 0, 0]
     torch.testing.assert_close(forward(result.network, inputs), forward(model, inputs), rtol=0, atol=1e-5)
+
+
+def test_a_graph_at_hand_labels_the_units():
+    model, inputs = network("mlp")
+    with torch.no_grad():
+        layer = model.encoder.fc1
+        layer.weight[:2], layer.bias[:2] = 0, torch.tensor([-1.0, 2.0])
+        middle = layer(inputs.flatten(1))[:, 2].median()
+        for unit, factor in ((3, 2.0), (4, -1.0)):
+            layer.weight[unit] = layer.weight[2] * factor
+            layer.bias[unit] = (layer.bias[2] - middle) * factor
+        layer.bias[2] -= middle
+    bits = ndg.extract(model, [inputs], ["encoder.fc1"], options=QUIET)
+    graph = ndg.mine(bits, alpha=4, options=QUIET)
+    settings = CompressSettings(layers=("encoder.fc1",), calibration=48, validation=16, graph=graph)
+    result = compress(model, [inputs], units=0.5, method="magnitude", settings=settings, options=QUIET)
+    labels = {row.unit: row for row in result.explain().itertuples()}
+    assert (labels[0].label, labels[0].firings) == ("off", 0)
+    assert (labels[1].label, labels[1].firings) == ("constant", 0)
+    assert result.graph == {"digest": graph.digest, "run": None, "layers": ["encoder.fc1"]}
+    known = labels_of(graph, "encoder.fc1")
+    assert known.constant[0] is False
+    assert known.constant[1] is True
+    assert known.classes[2] == (1, (3,))
+    assert known.classes[4] == (-1, (2, 3))
+
+
+def test_a_graph_of_another_network_or_of_other_layers_is_refused():
+    model, inputs = network("mlp")
+    graph = ndg.mine(ndg.extract(network("cnn")[0], [inputs], ["encoder.fc1"], options=QUIET), options=QUIET)
+    settings = CompressSettings(layers=("encoder.fc1",), calibration=48, validation=16, graph=graph)
+    with pytest.raises(GraphError, match="a graph explains the network that it was mined from"):
+        compress(model, [inputs], units=0.5, settings=settings, options=QUIET)
+    graph = ndg.mine(ndg.extract(model, [inputs], ["decoder.fc1"], options=QUIET), options=QUIET)
+    with pytest.raises(GraphError, match=r"got one of decoder.fc1 \(20 units\)"):
+        compress(model, [inputs], units=0.5, settings=replace(settings, graph=graph), options=QUIET)
+
+
+def test_scores_of_torch_pruning():
+    model, inputs = network("cnn")
+    if find_spec("torch_pruning") is None:
+        with pytest.raises(MissingPackageError, match="this method needs Torch-Pruning"):
+            compress(model, [inputs], units=0.4, method="torch-pruning-taylor", settings=FEW, options=QUIET)
+        return
+    for method in OPTIONAL:
+        result = compress(model, [inputs], units=0.4, method=method, settings=FEW, options=QUIET)
+        assert sum(result.sizes.values()) == 70 - 28
+    for name, what in (("vit", "heads"), ("gru", "hidden units")):
+        model, inputs = network(name)
+        with pytest.raises(LayerError, match=f"Torch-Pruning scores units and channels; .* has {what}"):
+            compress(model, [inputs], units=0.4, method="torch-pruning-taylor", settings=FEW, options=QUIET)
 
 
 def test_a_budget_of_flops():

@@ -7,10 +7,10 @@ from torch import nn
 from torch.nn import functional
 
 from ndg.activations.batches import forward
-from ndg.compression.attention import with_plain_attention
 from ndg.compression.curves import coupling
 from ndg.compression.flops import flops_without, module_flops
 from ndg.compression.groups import couple
+from ndg.compression.plain import with_plain_layers
 from ndg.compression.surgery import masked, rest, smaller, without
 from ndg.config import Bert, DistilBert
 from ndg.errors import FailureError
@@ -20,7 +20,7 @@ from tests.compression.networks import NETWORKS, TOKENS, network, texts
 
 def cut(model, inputs, seed=0):
     """A plain copy of the network, its groups, and about half of each group's units."""
-    plain = with_plain_attention(model)
+    plain = with_plain_layers(model)
     groups = couple(plain, inputs).groups
     rng = np.random.default_rng(seed)
     kept = {name: np.sort(rng.choice(group.units, group.units // 2, replace=False)) for name, group in groups.items()}
@@ -113,7 +113,7 @@ def test_a_network_whose_forward_holds_a_width_is_refused():
 def test_plain_attention_equals_that_of_torch(masks, need_weights, batch_first):
     torch.manual_seed(0)
     original = nn.MultiheadAttention(16, 4, batch_first=batch_first).eval()
-    plain = with_plain_attention(original)
+    plain = with_plain_layers(original)
     tokens = torch.randn(4, 7, 16) if batch_first else torch.randn(7, 4, 16)
     for mask in (None, torch.randn(7, 7), torch.ones(7, 7, dtype=torch.bool).triu(1)):
         arguments = {"attn_mask": mask, "need_weights": need_weights, **masks}

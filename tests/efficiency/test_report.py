@@ -11,13 +11,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ndg.compression.obs import removals
+from ndg.compression.curves import layer_removals
+from ndg.compression.obs import Reader, removals, removals_of_readers
 from ndg.efficiency.importance import KINDS
-from ndg.efficiency.measure import compare, outgoing, report
+from ndg.efficiency.measure import compare, report
 from ndg.efficiency.metrics import metrics
 from ndg.efficiency.parts import parts_of
+from ndg.efficiency.removal import outgoing
 from ndg.errors import ConfigError, DataError, LayerError
 from ndg.options import RunOptions
+from tests.compression.networks import network
 
 OPTIONS = RunOptions(batch=16, progress=False)
 
@@ -84,10 +87,49 @@ def test_readers_are_found_through_norms_pools_and_flattening():
     readers = {layer: row.read_by for layer, row in by_layer.items()}
     assert readers == {"stem": "add", "inner": "back", "back": "add", "dense": "out", "out": "nothing"}
     assert by_layer["inner"].removable is not None
-    assert by_layer["stem"].removable is None
+    assert by_layer["dense"].removes == "unit"
 
 
-def test_a_layer_read_twice_has_no_reader_of_its_own():
+def rows_of(values: Tensor) -> np.ndarray:
+    return values.detach().double().flatten(2).transpose(1, 2).flatten(0, 1).numpy()
+
+
+def test_layers_that_are_added_share_their_width_and_all_its_readers():
+    model, [(inputs, _)] = Residual().eval(), images()
+    rows = {row.layer: row for row in report(model, images(), options=OPTIONS).layers}
+    parts = {part.name: part for part in parts_of(model)}
+    with torch.no_grad():
+        stem = model.stem(inputs).relu()
+        inner = model.norm(model.inner(stem)).relu()
+        summed = torch.nn.functional.max_pool2d(stem + model.back(inner), 2)
+    readers = [
+        Reader(np.cov(rows_of(values).T, bias=True), outgoing(parts[name], 4))
+        for name, values in (("inner", stem), ("dense", summed))
+    ]
+    share = removals_of_readers(readers).removable(0.01)
+    for name in ("stem", "back"):
+        assert (rows[name].removable, rows[name].removes, rows[name].group) == (share, "residual width", "stem")
+    assert rows["stem"].note == "residual width of stem, back: read by inner, dense"
+
+
+@pytest.mark.parametrize(("name", "kind"), [("attention", "head"), ("stacked", "hidden unit")])
+def test_heads_and_hidden_units_go_as_they_do_in_a_compression(name, kind):
+    model, inputs = network(name)
+    result = report(model, [inputs], options=OPTIONS)
+    shares = {group: curve.removable() for group, curve in layer_removals(model, [inputs], options=OPTIONS).items()}
+    rows = [row for row in result.layers if row.removes == kind]
+    assert {row.group for row in rows} == {"attention" if kind == "head" else f"rnn.layers.{n}" for n in (0, 1)}
+    assert len(rows) == (3 if kind == "head" else 12)
+    for row in rows:
+        assert row.removable == pytest.approx(shares[row.group])
+        assert row.group_units == (4 if kind == "head" else 6)
+    rest = {row.layer: (row.removable, row.read_by) for row in result.layers if row.removes == "unit"}
+    assert rest.get("attention.output", (None, "add")) == (None, "add")
+    groups = {each.layer for each in result.recommendations()}
+    assert groups <= set(shares) | {row.layer for row in result.layers}
+
+
+def test_a_layer_read_twice_is_judged_by_both_readers():
     class Twice(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -98,7 +140,8 @@ def test_a_layer_read_twice_has_no_reader_of_its_own():
             return self.left(hidden) + self.right(hidden)
 
     row, *_ = report(Twice(), examples(), options=OPTIONS).layers
-    assert (row.read_by, row.removable) == ("several layers", None)
+    assert (row.read_by, row.removes) == ("several layers", "unit")
+    assert row.removable is not None
     assert row.k99 is not None
 
 

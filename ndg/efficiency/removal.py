@@ -1,0 +1,155 @@
+"""Units that can be removed: alone, with the layers whose outputs are added, as heads, as hidden units.
+
+    unit             read by one layer, or by several
+    residual width   layers whose outputs are added; all readers of the sums and of these layers
+    head             of queries, keys and values; the output projection reads its block
+    hidden unit      of LSTM and GRU; its own gates read it at the next time step, and the layers behind
+
+Removals of several readers are ranked by the sum of the errors relative to each. Heads and hidden units are those that
+`ndg.compress` removes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+from torch import nn
+
+from ndg.activations.sampling import count
+from ndg.compression.curves import curves, first_inputs
+from ndg.compression.groups import couple
+from ndg.compression.obs import FEW, FEW_RIDGE, RIDGE, Reader, Removals, removals, removals_of_readers
+from ndg.compression.plain import with_plain_layers
+from ndg.compression.statistics import readers
+from ndg.efficiency.observe import Observation, Observations
+from ndg.efficiency.parts import CONVOLUTIONS, Part
+from ndg.efficiency.result import WIDTH
+from ndg.efficiency.spectra import Spectrum, spectrum
+from ndg.errors import LayerError
+from ndg.options import RunOptions
+
+
+@dataclass(frozen=True, eq=False)
+class Removal:
+    """Removals of a part's units and the spectrum of their activations, as far as they are known.
+
+    `removes` says what goes together, `group` names it where it is more than the part, with its number of units.
+    """
+
+    spectrum: Spectrum | None
+    removals: Removals | None
+    note: str = ""
+    removes: str = "unit"
+    group: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Together:
+    """Removals of the heads or hidden units that a part makes, or the reason why there are none."""
+
+    group: str
+    kind: str
+    removals: Removals | None
+    note: str
+
+
+def removal(part: Part, seen: Observations, parts: Mapping[str, Part], together: Mapping[str, Together]) -> Removal:
+    """What can be removed of a part."""
+    own = seen[part.name]
+    covariance = own.covariance
+    if covariance is None:
+        return Removal(None, None, "too few examples for a covariance")
+    spread = spectrum(covariance)
+    if own.reader:
+        few = own.counted < FEW * len(covariance)
+        weights = outgoing(parts[own.reader], len(covariance))
+        return Removal(spread, removals(covariance, weights, FEW_RIDGE if few else RIDGE), _few(own, len(covariance)))
+    if part.name in together:
+        found = together[part.name]
+        return Removal(spread, found.removals, found.note, found.kind, found.group)
+    return _of_width(own, spread, seen, parts)
+
+
+def _of_width(own: Observation, spread: Spectrum, seen: Observations, parts: Mapping[str, Part]) -> Removal:
+    """What can be removed of units that several layers make or read."""
+    width = seen.widths.get(own.width)
+    if width is None:
+        return Removal(spread, None)
+    several = len(width.layers) > 1
+    removes = WIDTH if several else "unit"
+    name = f"{WIDTH} of {', '.join(width.layers)}" if several else "its units"
+    if width.foreign or not width.readers:
+        return Removal(spread, None, f"{name}: {width.foreign or 'nothing'} takes them", removes, own.width)
+    found = {reader: observation.covariance for reader, observation in width.readers.items()}
+    known = {reader: covariance for reader, covariance in found.items() if covariance is not None}
+    least = min(width.readers.values(), key=lambda each: each.counted)
+    units = max(map(len, known.values()))
+    ridge = FEW_RIDGE if least.counted < FEW * units else RIDGE
+    both = removals_of_readers([Reader(cov, outgoing(parts[name], len(cov))) for name, cov in known.items()], ridge)
+    notes = [f"{name}: read by {', '.join(known)}"] if several else []
+    return Removal(spread, both, "; ".join(filter(None, [*notes, _few(least, units)])), removes, own.width * several)
+
+
+def _few(seen: Observation, units: int) -> str:
+    if seen.counted >= FEW * units:
+        return ""
+    return f"{seen.counted} rows of activations are few for {units} units: give at least {FEW * units}"
+
+
+def outgoing(reader: Part, units: int) -> Float64[np.ndarray, "unit output"]:
+    """Weights by which a layer reads each unit: one column per output, and per position of a convolution.
+
+    Positions count as outputs of their own, so that an error at one is not made up for at another: the covariance of
+    channels suffices, in the place of that of all patches.
+    """
+    weight = reader.weight.double().cpu().numpy()
+    if isinstance(reader.module, CONVOLUTIONS):
+        groups = reader.module.groups
+        shaped = weight.reshape(groups, len(weight) // groups, units // groups, -1)
+        wide = np.zeros((units, groups, shaped.shape[1] * shaped.shape[3]))
+        for group in range(groups):
+            own = slice(group * (units // groups), (group + 1) * (units // groups))
+            wide[own, group] = shaped[group].transpose(1, 0, 2).reshape(units // groups, -1)
+        return wide.reshape(units, -1)
+    return weight.reshape(len(weight), units, -1).transpose(1, 0, 2).reshape(units, -1)
+
+
+def removed_together(
+    net: nn.Module, data: Iterable[Any], parts: Sequence[Part], options: RunOptions
+) -> dict[str, Together]:
+    """Removals of the heads and hidden units of parts, by name of the part, from another pass over the examples."""
+    homes = {part.name: _home(part) for part in parts if part.heads or isinstance(part.module, (nn.LSTM, nn.GRU))}
+    if not homes:
+        return {}
+    network = with_plain_layers(net)
+    try:
+        coupled = couple(network, first_inputs(data))
+    except LayerError as error:
+        return {name: Together("", "unit", None, str(error)) for name in homes}
+    owners = {part.path: name for name, group in coupled.groups.items() for part in group.makers}
+    names = {owners[path] for path in homes.values() if path in owners}
+    groups = {name: group for name, group in coupled.groups.items() if name in names}
+    found = curves(groups, readers(network, data, groups, options)[0], count(data)) if groups else {}
+    result = {}
+    for name, path in homes.items():
+        if path in owners:
+            group = groups[owners[path]]
+            read = ", ".join(part.path for part in group.readers)
+            note = f"{group.units} {group.kind}s of {group.name}, read by {read}"
+            result[name] = Together(group.name, group.kind, found[group.name], note)
+        elif path in coupled.refused and WIDTH not in coupled.refused[path]:
+            result[name] = Together(path, "unit", None, coupled.refused[path])
+    return result
+
+
+def _home(part: Part) -> str:
+    """Path of the plain layer that makes a part."""
+    if isinstance(part.module, nn.MultiheadAttention):
+        return f"{part.layer}.{'out' if part.part == 'output' else part.part}".lstrip(".")
+    if getattr(part.module, "num_layers", 1) == 1:
+        return part.layer
+    return f"{part.layer}.layers.{part.end.removeprefix('_l').partition('_')[0]}".lstrip(".")
