@@ -131,9 +131,9 @@ def _measured(name: str, seen: Observed, later: Observed | None) -> GraphLabels:
     still = np.flatnonzero(high - low <= STILL).tolist()
     constant = {unit: bool(max(abs(low[unit]), abs(high[unit])) > STILL) for unit in still}
     firings = {}
-    for unit in still if later is not None else ():
-        moved = (later.low[:, unit] < low[unit] - STILL) | (later.high[:, unit] > high[unit] + STILL)
-        firings[unit] = int(moved.sum())
+    if later is not None:
+        moved = (later.low < low - STILL) | (later.high > high + STILL)
+        firings = {unit: int(moved[:, unit].sum()) for unit in still}
     rows = seen.rows
     thresholds = np.where(rows.min(0) == 0, 0.0, np.where(rows.min(0) < 0, 0.0, np.median(rows, axis=0)))
     nodes = NodeSpace(0, (LayerUnits(name, rows.shape[1]),))

@@ -38,7 +38,8 @@ SHORT = (
 """Columns of the command line."""
 NOTE = (
     "removable share: units whose least-squares removal adds less than 1 % of the variance of the next layer's "
-    "pre-activations, unknown where several layers or a sum read them. k99: directions with 99 % of the activations' "
+    "pre-activations; of attention heads and hidden units where the note says so; of a residual width by the mean over "
+    "its readers; unknown where no layer with weights reads them. k99: directions with 99 % of the activations' "
     "variance. utilisation, Gini, redundancy: of the importance of the weights; fresh: of the same layer freshly "
     "initialised, so only the difference speaks of the training. FLOPs and time are of one example, time as measured."
 )
