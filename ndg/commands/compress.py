@@ -33,8 +33,8 @@ def compress(options: Namespace, where: Locations) -> int:
     device = train.device(options.device)
     out = Path(options.out) if options.out else None
     rivals = [*METHODS, *OPTIONAL] if options.rivals == [] else options.rivals or []
-    how = (_budget(options), options.by, settings, device, out, rivals)
-    finished = [workflow.run(target, where, *how) for target in targets]
+    request = workflow.Request(_budget(options), options.by, settings, rivals, out, options.resume)
+    finished = [workflow.run(target, where, request, device) for target in targets]
     if options.json:
         return output(options, "", [{"run": record.id, **record.figure("results.compress")} for record, _ in finished])
     for record, result in finished:

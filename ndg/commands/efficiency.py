@@ -27,7 +27,7 @@ def efficiency(options: Namespace, where: Locations) -> int:
         "importance": options.importance,
         "max_examples": options.max_examples,
     }
-    how["applied"] = options.apply
+    how |= {"applied": options.apply, "resume": options.resume}
     finished = [workflow.run(target, where, device, **how) for target in targets]
     reports = [report for _, report, _ in finished]
     both = workflow.side_by_side(reports)

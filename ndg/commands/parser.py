@@ -257,6 +257,7 @@ def _prune(parser: Parser) -> None:
     parser.add("--scope", scope, choices=("each", "all"))
     parser.add("--layers", "layers to prune, by module path (default: all that can be)")
     parser.add_number("--draws", "random removals with the same steps, the control (default: 1)", default=1)
+    parser.add_flag("--resume", "continue the interrupted pruning of this network")
     parser.add("--seeds", "the trainings with these seeds")
     _plain(parser)
 
@@ -273,6 +274,7 @@ def _efficiency(parser: Parser) -> None:
     parser.add_number("--max-examples", examples, default=1000)
     parser.add("--seeds", "the trainings with these seeds")
     _own_network(parser)
+    parser.add_flag("--resume", "continue the interrupted measurement of this network")
     _plain(parser)
     parser.add_flag("--apply", "remove the recommended units, save the smaller network and measure it")
     parser.add_flag("--csv", "the table of layers as CSV")
@@ -298,6 +300,7 @@ def _compress(parser: Parser) -> None:
     parser.add_flag("--no-repair", "leave the other weights as they are")
     parser.add_number("--distill", "label-free distillation steps after the repair (default: 0)", default=0)
     parser.add_number("--calibration", "training examples for covariances and repair (default: 1000)", default=1000)
+    parser.add_flag("--resume", "continue the same compression where it was interrupted")
     parser.add("--out", "folder for the smaller network (default: in the run)", metavar="FOLDER")
     parser.add("--seeds", "the trainings with these seeds")
     _own_network(parser)

@@ -36,7 +36,7 @@ def prune(options: Namespace, where: Locations) -> int:
     try:
         for target in networks:
             log.info("prune %s: %s (%s)", target.experiment.name, target.id, target.why)
-            records.append(prune_workflow.run(target, where, settings, device))
+            records.append(prune_workflow.run(target, where, settings, device, options.resume))
     finally:  # finished runs are printed also when a later one fails
         if records and options.json:
             output(options, "", records)

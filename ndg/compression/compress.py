@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import nn
 
+from ndg.activations.digest import digest_of, network_digest
 from ndg.compression.curves import first_inputs, ridge_of
 from ndg.compression.distill import distilled
 from ndg.compression.examples import Examples, agreement, enough, explained, logits
@@ -16,8 +18,8 @@ from ndg.compression.explain import explain
 from ndg.compression.flops import flops_without, module_flops
 from ndg.compression.graph_labels import graph_labels, layers_of
 from ndg.compression.groups import Group, couple
-from ndg.compression.methods import Curves, Evidence, known
-from ndg.compression.obs import Reader
+from ndg.compression.methods import Curves, Evidence, Method, known
+from ndg.compression.obs import Reader, Removals
 from ndg.compression.plain import with_plain_layers
 from ndg.compression.repair import Goal, LeastSquares, goals, repair
 from ndg.compression.result import Compression, Figures, LayerSizes
@@ -25,6 +27,7 @@ from ndg.compression.sizes import Gone, for_agreement, for_flops, for_units
 from ndg.compression.statistics import ROWS, readers
 from ndg.compression.surgery import smaller
 from ndg.errors import ConfigError
+from ndg.executors.journal import Book, Journal, Noted, noted, opened
 from ndg.graph.ndg import NDG
 from ndg.options import RunOptions, old_keywords, plain_numbers
 from ndg.run_study import check_model, placed
@@ -83,7 +86,8 @@ def compress(
     units that goes (or shares by layer, or by layers that are ranked together); `flops`, the share of FLOPs that stays
     at most; `agreement`, the least share of equal predictions on validation examples, for the smallest such network.
     `method` is a key of `METHODS` or `OPTIONAL`. Units are removed exactly: without repair the result computes what the
-    original computes with these units masked. The original is left as it was.
+    original computes with these units masked. The original is left as it was. With `options.journal` a compression that
+    was killed goes on after the last finished layer, or size of an agreement budget, to the same result.
 
     Raises BudgetError for a budget that cannot be met, LayerError for a layer whose units cannot be removed (residual
     width under a norm, shared or quantised weights, ...), GraphError for a graph of another network or of other layers,
@@ -96,16 +100,20 @@ def compress(
     check_model(model)
     shrinker = Shrinker.of(placed(model, options), loader, settings, options)
     plan = known(method)
-    curves = plan.curves(shrinker.evidence)
-    steps = plan.steps(curves)
-    if agreement is not None:
-        gone = for_agreement(steps, curves, float(agreement), lambda gone: shrinker.agreement(curves, gone))
-    elif flops is not None:
-        prices = shrinker.prices()
-        priced = plan.priced(curves, prices)
-        gone = for_flops(priced, curves, float(flops), shrinker.flops)
-    else:
-        gone = shrinker.by_shares(plan.steps, curves, units)  # type: ignore[arg-type]
+    with opened(shrinker.journal(method)) as book:
+        curves = shrinker.curves(plan, book)
+        if agreement is not None:
+
+            def judged(gone: Gone) -> float:
+                task = len(curves) + sum(gone.values())
+                return float(noted(book, task, lambda: {"agreement": shrinker.agreement(curves, gone)})["agreement"])
+
+            gone = for_agreement(plan.steps(curves), curves, float(agreement), judged)
+        elif flops is not None:
+            priced = plan.priced(curves, shrinker.prices())
+            gone = for_flops(priced, curves, float(flops), shrinker.flops)
+        else:
+            gone = shrinker.by_shares(plan.steps, curves, units)  # type: ignore[arg-type]
     return shrinker.result(method, chosen, curves, gone)
 
 
@@ -167,6 +175,27 @@ class Shrinker:
     def evidence(self) -> Evidence:
         count = sum(len(next(iter(batch.values()))) for batch in self.examples.calibration)
         return Evidence(self.model, self.groups, self.readers, count, self.options.seed, self.examples.calibration)
+
+    def journal(self, method: str) -> Journal | None:
+        """The journal of finished layers and sizes, None without one in the options."""
+        if self.options.journal is None:
+            return None
+        if isinstance(self.options.journal, Journal):
+            return replace(self.options.journal, decode=Noted)
+        examples, settings = (self.examples.calibration, self.examples.validation), replace(self.settings, graph=None)
+        facts = [network_digest(self.original), method, settings, self.options.seed, self.options.batch, examples]
+        return Journal(Path(self.options.journal), digest_of(facts), Noted)
+
+    def curves(self, plan: Method, book: Book) -> Curves:
+        """Removals of all groups, those from a journal that were finished before."""
+        if self.options.journal is None:
+            return plan.curves(self.evidence)
+        result = {}
+        for task, name in enumerate(self.groups):
+            own = replace(self.evidence, groups={name: self.groups[name]}, readers={name: self.readers[name]})
+            document = noted(book, task, lambda own=own, name=name: plan.curves(own)[name].to_dict())  # type: ignore[misc]
+            result[name] = Removals.from_dict(document)
+        return result
 
     def by_shares(self, steps: Any, curves: Curves, units: Shares) -> Gone:
         """Sizes of one pool of all layers, or of several pools."""

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,12 +15,14 @@ from torch import nn
 
 from ndg import seeds, training
 from ndg.activations.batches import compute_batches, fixed, forward
+from ndg.activations.digest import network_digest
 from ndg.activations.sampling import draw
 from ndg.compression.choice import check_share, fewest, part_of
 from ndg.compression.curves import coupling
+from ndg.compression.finished import Steps, finished_steps, restore, tensors_of
 from ndg.compression.groups import Group
 from ndg.compression.schedule import shares
-from ndg.compression.surgery import narrowed, original, without
+from ndg.compression.surgery import Units, narrowed, original, without
 from ndg.compression.unit_fitness import RANDOM, check_method, unit_fitness
 from ndg.compression.weight_masks import Masks, apply, held, lowest_weights, weight_fitness, weighted_modules
 from ndg.config import Experiment
@@ -137,18 +140,22 @@ def prune_network(
     removed: Sequence[Row] = (),
     device: str = "cpu",
     on_step: Callable[[Row], None] | None = None,
+    finished: Path | None = None,
 ) -> tuple[IterativePruning, Pruned]:
     """Prune a trained network in steps, with its controls; the network itself stays as it was.
 
     Fine-tuning uses the training split and the settings of the training; the test split is used once per network, at
-    the end. `removed` are units that the network has lost before. Raises ConfigError for a share that leaves a layer
-    fewer than 2 units, LayerError for layers that cannot be pruned or scored, all before anything is trained.
+    the end. `removed` are units that the network has lost before. The folder `finished` keeps finished steps: a pruning
+    that was killed goes on from there to the same figures. Raises ConfigError for a share that leaves a layer fewer
+    than 2 units, LayerError for layers that cannot be pruned or scored, all before anything is trained.
     """
     target = training.device_of(device)
     network = copy.deepcopy(network).to(target).eval()
     work = _Work(network, experiment, splits, settings, list(removed), target)
     names = [(settings.method, 0), *((RANDOM, number) for number in range(1, settings.draws + 1)), (NONE, 0)]
-    results = [work.run(method, number, on_step) for method, number in names]
+    facts = [network_digest(network), settings, experiment.digest, splits.digest, list(removed), str(target)]
+    with finished_steps(finished, facts) as steps_done:
+        results = [work.run(*name, on_step, steps_done, place * settings.steps) for place, name in enumerate(names)]
     before = predictions(network, splits.test, work.batch)
     final = [work.final(result, before) for result in results]
     steps = [row for result in results for row in result.steps]
@@ -215,14 +222,23 @@ class _Work:
             raise ConfigError(f"pruning needs layers whose units can be removed; this network has none ({reasons})")
         return groups
 
-    def run(self, method: str, number: int, on_step: Callable[[Row], None] | None) -> Pruned:
-        """One series of steps."""
+    def run(
+        self, method: str, number: int, on_step: Callable[[Row], None] | None, finished: Steps, first: int
+    ) -> Pruned:
+        """One series of steps, the first of which has the number `first`; finished ones are not done again."""
         result = Pruned(method, number, copy.deepcopy(self.network), list(self.removed), self.groups, {}, [])
         for step, share in enumerate(shares(self.settings.share, self.settings.steps, self.settings.schedule), 1):
-            if method != NONE:
-                result = self._cut(result, share)
-            row = {"method": method, "draw": number, "step": step, "share": 0.0 if method == NONE else share}
-            row |= self._left(result) | self._tuned(result, step)
+            place = first + step - 1
+            if place in finished:
+                row = finished.take(place).row
+                result = self._without(result, finished.take(place).units)
+                if step == self.settings.steps or place + 1 not in finished:
+                    result = replace(result, masks=restore(result.network, finished.weights(place)))
+            else:
+                result, gone = (result, {}) if method == NONE else self._cut(result, share)
+                row = {"method": method, "draw": number, "step": step, "share": 0.0 if method == NONE else share}
+                row |= self._left(result) | self._tuned(result, step)
+                finished.keep(place, row, gone, tensors_of(result.network, result.masks), step == 1)
             result.steps.append(row)
             if on_step is not None:
                 on_step(row)
@@ -241,26 +257,31 @@ class _Work:
             **rate("agreement", int((after == before).sum()), n),
         }
 
-    def _cut(self, result: Pruned, share: float) -> Pruned:
-        """The network after the removal of one step."""
+    def _cut(self, result: Pruned, share: float) -> tuple[Pruned, dict[str, Units]]:
+        """The network after the removal of one step, and the units that went."""
         settings = self.settings
         turn = 1000 * result.draw + len(result.steps)
         if settings.unstructured:
             fitness = weight_fitness(result.network, self.loader, self.layers, result.method, self.scoring, turn)
             masks = lowest_weights(fitness, share, result.masks, scope=settings.ranked)
             apply(result.network, masks)
-            return replace(result, masks=masks)
+            return replace(result, masks=masks), {}
         groups, units = result.groups, {name: group.units for name, group in self.groups.items()}
         fitness_of_units = unit_fitness(result.network, self.loader, groups, result.method, self.scoring, turn)
         left = {name: group.units for name, group in groups.items()}
         counts = {name: part_of(share, units[name]) - (units[name] - left[name]) for name in groups}
         total = part_of(share, sum(units.values())) - sum(units.values()) + sum(left.values())
         chosen = fewest(fitness_of_units, counts if settings.ranked == "each" else total)
+        return self._without(result, chosen), chosen
+
+    def _without(self, result: Pruned, chosen: Mapping[str, Units]) -> Pruned:
+        """The network without some units, by their numbers in it."""
+        groups = result.groups
         smaller, _ = without(result.network, groups, chosen)
         gone = len(result.steps) + 1
         lost: list[Row] = []
         for name, numbers in chosen.items():
-            first = left[name] + sum(len(row["units"]) for row in result.removed if row.get("layer") == name)
+            first = groups[name].units + sum(len(row["units"]) for row in result.removed if row.get("layer") == name)
             lost.append({"step": gone, "layer": name, "units": original(numbers, name, first, result.removed)})
         rest = narrowed(groups, chosen)
         return replace(result, network=smaller, removed=[*result.removed, *lost], groups=rest)

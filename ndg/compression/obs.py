@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float64, Int64
@@ -87,6 +88,15 @@ class Removals:
     def relative(self) -> Float64[np.ndarray, " unit"]:
         """`cumulative` over the variance; 0 where nothing varies."""
         return self.cumulative / self.variance if self.variance > 0 else np.zeros(len(self.order))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types; inverse of `from_dict`."""
+        return {"order": self.order.tolist(), "errors": self.errors.tolist(), "variance": self.variance}
+
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> Removals:
+        order, errors = np.array(document["order"], dtype=np.int64), np.array(document["errors"], dtype=np.float64)
+        return cls(order, errors, document["variance"])
 
     def removable(self, tolerance: float = 0.01) -> float:
         """Share of the units that can go before the relative error passes a tolerance."""

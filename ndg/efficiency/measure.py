@@ -23,7 +23,7 @@ from ndg.efficiency.importance import OBSERVED, SLOPES, Matrix, check_kinds, of_
 from ndg.efficiency.metrics import lorenz, metrics
 from ndg.efficiency.observe import Observation, observe
 from ndg.efficiency.parts import Part, parts_of
-from ndg.efficiency.removal import Removal, removal, removed_together
+from ndg.efficiency.removal import Removal, removals_of_parts
 from ndg.efficiency.result import (
     EfficiencyComparison,
     EfficiencyReport,
@@ -57,7 +57,8 @@ def report(
 
     `data` gives examples of the training split, as for `ndg.score`. `layers` are module paths or expressions; without
     them all layers with weights count. `importance` is one or several of `ndg.efficiency.importance.KINDS`; those by
-    the loss need true classes. The network is left as it was.
+    the loss need true classes. The network is left as it was. With `options.journal` a report that was killed goes on
+    after the last layer whose removals were finished.
 
     Raises LayerError for layers without weights, quantised weights and activations that are not finite; ConfigError for
     an unknown importance; DataError without examples, or without the classes that an importance needs.
@@ -83,9 +84,7 @@ def report(
         slopes = slopes_of(net, data, parts, options, second=second)
         fresh_slopes = slopes_of(fresh, few, fresh_parts, options, second=second)
     counted = flops(net, first)
-    by_name = {part.name: part for part in parts}
-    together = removed_together(net, data, parts, options)
-    measured = {part.name: removal(part, seen, by_name, together) for part in parts}
+    measured = removals_of_parts(net, data, parts, seen, options)
     rows: list[LayerEfficiency] = []
     heads: list[HeadEfficiency] = []
     for kind in kinds:

@@ -12,13 +12,16 @@ Removals of several readers are ranked by the sum of the errors relative to each
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from jaxtyping import Float64
 from torch import nn
 
+from ndg.activations.digest import digest_of, network_digest
 from ndg.activations.sampling import count
 from ndg.compression.curves import curves, first_inputs
 from ndg.compression.groups import couple
@@ -30,7 +33,10 @@ from ndg.efficiency.parts import CONVOLUTIONS, Part
 from ndg.efficiency.result import WIDTH
 from ndg.efficiency.spectra import Spectrum, spectrum
 from ndg.errors import LayerError
+from ndg.executors.journal import Journal, Noted, noted, opened
 from ndg.options import RunOptions
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +61,50 @@ class Together:
     kind: str
     removals: Removals | None
     note: str
+
+
+def removals_of_parts(
+    net: nn.Module, data: Iterable[Any], parts: Sequence[Part], seen: Observations, options: RunOptions
+) -> dict[str, Removal]:
+    """What can be removed of each part; with a journal, parts that were finished before are read from it."""
+    by_name = {part.name: part for part in parts}
+    with opened(_journal(net, seen, options)) as book:
+        together = _decoded(noted(book, 0, lambda: _encoded(removed_together(net, data, parts, options))), Together)
+        return {
+            part.name: _decoded(
+                noted(book, number, lambda part=part: _encoded({"": removal(part, seen, by_name, together)})),  # type: ignore[misc]
+                Removal,
+            )[""]
+            for number, part in enumerate(parts, 1)
+        }
+
+
+def _journal(net: nn.Module, seen: Observations, options: RunOptions) -> Journal | None:
+    if options.journal is None or isinstance(options.journal, Journal):
+        return None if options.journal is None else replace(options.journal, decode=Noted)
+    sums = {name: (each.counted, torch.as_tensor(each.sums)) for name, each in seen.by_part.items()}
+    return Journal(Path(options.journal), digest_of(["removals", network_digest(net), sums]), Noted)
+
+
+def _encoded(found: Mapping[str, Removal | Together]) -> dict[str, Any]:
+    """Plain JSON types of removals by name."""
+    result = {}
+    for name, each in found.items():
+        own: dict[str, Any] = {field.name: getattr(each, field.name) for field in fields(each)}
+        spread = own.pop("spectrum", None)
+        own["removals"] = None if each.removals is None else each.removals.to_dict()
+        result[name] = own | ({"spectrum": spread and asdict(spread)} if isinstance(each, Removal) else {})
+    return result
+
+
+def _decoded(document: Mapping[str, Any], kind: type[T]) -> dict[str, T]:
+    """Removals of their plain JSON types."""
+    result = {}
+    for name, own in document.items():
+        curve, spread = own["removals"], own.get("spectrum")
+        values = own | {"removals": None if curve is None else Removals.from_dict(curve)}
+        result[name] = kind(**values | ({"spectrum": Spectrum(**spread)} if spread else {}))
+    return result
 
 
 def removal(part: Part, seen: Observations, parts: Mapping[str, Part], together: Mapping[str, Together]) -> Removal:

@@ -125,6 +125,23 @@ class Book:
             raise _unwritten(self._journal.path, error) from error
 
 
+@dataclass(frozen=True)
+class Noted:
+    """A plain document as the result of a task."""
+
+    document: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document."""
+        return self.document
+
+
+def noted(book: Book, task: int, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The document of a task, computed unless an earlier process did; the journal decodes by `Noted`."""
+    result: Noted = book.take(task) if task in book else book.keep(task, Noted(compute()))
+    return result.document
+
+
 @contextmanager
 def opened(journal: Journal | None) -> Iterator[Book]:
     """The journal to continue, locked while open.

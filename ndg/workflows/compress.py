@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ from torch import nn
 
 from ndg import atomic, escape, runs
 from ndg.activations.batches import columns
+from ndg.activations.digest import digest_of
 from ndg.comparison.sources import reinitialised
 from ndg.compression.compress import CompressSettings, Shrinker, compress
 from ndg.compression.examples import agreement, explained, logits
 from ndg.compression.methods import Curves, Method, known
 from ndg.compression.result import Compression
 from ndg.compression.sizes import Gone, first, for_flops
-from ndg.errors import ConfigError, GraphError, LayerError, MissingPackageError
+from ndg.errors import ConfigError, GraphError, LayerError, MissingPackageError, NDGError, RunNotFoundError
 from ndg.graph.ndg import NDG
 from ndg.intervals import rate
 from ndg.locations import Locations
@@ -36,7 +38,7 @@ from ndg.workflows.smaller import measured
 from ndg.workflows.subject import Subject
 from ndg.workflows.targets import Target
 
-KIND = "compress"
+KIND, UNFINISHED = "compress", "unfinished"
 CONFIG, UNITS, NETWORKS, PAGE = "config.yaml", "removed.csv", "networks.csv", "report.html"
 
 RIVALS = ("magnitude", "random")
@@ -46,20 +48,27 @@ OWN_SIZES = ("interpolative",)
 """Rivals that choose how many units each layer loses."""
 
 
-def run(
-    target: Target,
-    where: Locations,
-    budget: dict[str, float],
-    method: str,
-    settings: CompressSettings,
-    device: str = "cpu",
-    out: Path | None = None,
-    rivals: Sequence[str] = (),
-) -> tuple[RunRecord, Compression]:
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a compression: `budget` names units, flops or agreement.
+
+    `rivals` are methods to compare with, `out` the folder for the smaller network instead of the run's, `resume` says
+    to continue the same compression where it was interrupted.
+    """
+
+    budget: dict[str, float]
+    method: str = "obs"
+    settings: CompressSettings = CompressSettings()
+    rivals: Sequence[str] = ()
+    out: Path | None = None
+    resume: bool = False
+
+
+def run(target: Target, where: Locations, request: Request, device: str = "cpu") -> tuple[RunRecord, Compression]:
     """Compress one network; return the run document and the result.
 
-    The folder of the run, or `out`, gets the smaller network; beside it stand the original and controls of the same
-    size on held-out examples, by `rivals` too. The graph of the network's newest alignment, or of the align run that
+    The folder of the run, or that of the request, gets the smaller network; beside it stand the original, controls and
+    rivals of the same size on held-out examples. The graph of the network's newest alignment, or of the align run that
     named it, labels the units of its layers. Raises what `ndg.compress` raises, before a run is started; the original
     is left as it was.
     """
@@ -73,22 +82,24 @@ def run(
         batch=experiment.extract.compute_batch, threads=experiment.extract.threads, seed=experiment.seed
     )
     network = subject.network.to(device)
-    for name in rivals:
+    for name in request.rivals:
         known(name)
-    how: dict[str, Any] = {**budget, "method": method, "settings": settings, "options": options}
-    result = explained_by(target, subject, where, network, how)
+    how: dict[str, Any] = {"method": request.method, "settings": request.settings, "options": options}
+    with journal_of(target, where, request) as journal:
+        own = {**how, **request.budget, "options": replace(options, journal=journal)}
+        result = explained_by(target, subject, where, network, own)
     with runs.start(where.store, KIND, experiment, where.runs, target.parent, device=device) as logged:
         logged.artefact(atomic.write(logged.folder / CONFIG, experiment.to_yaml()))
         logged.result("data", subject.facts)
         if subject.identity:
             logged.result("network", subject.identity)
         held = held_out(subject, result, options)
-        networks, skipped = beside(subject, result, how, rivals)
+        networks, skipped = beside(subject, result, how, request.rivals)
         left_out = [{"method": name, "reason": reason} for name, reason in skipped.items()]
         facts = {"held_out": held, "networks": networks, "left_out": left_out}
         logged.result("compress", {**result.to_dict(), **facts})
-        folder = result.save(logged.folder / "network" if out is None else out)
-        if out is None:
+        folder = result.save(request.out or logged.folder / "network")
+        if request.out is None:
             for path in sorted(folder.iterdir()):
                 logged.artefact(path)
         logged.artefact(atomic.write(logged.folder / UNITS, escape.csv(result.explain(), experiment.report.raw_csv)))
@@ -103,6 +114,26 @@ def run(
         )
         logged.artefact(atomic.write(logged.folder / PAGE, page))
     return logged.record, result
+
+
+@contextmanager
+def journal_of(target: Target, where: Locations, request: Request) -> Iterator[Path]:
+    """The journal of a compression; it stays where the compression is interrupted. Raises RunNotFoundError."""
+    facts = [target.id, logged_experiment(target).digest, request.budget, request.method, request.settings]
+    path = where.runs / UNFINISHED / f"{KIND}-{digest_of(facts)}.jsonl"
+    if request.resume and not path.is_file():
+        raise RunNotFoundError(
+            f"there is no unfinished compression of {target.id} with these settings in {path.parent}; start one "
+            "without --resume"
+        )
+    if not request.resume:
+        path.unlink(missing_ok=True)
+    try:
+        yield path
+    except NDGError:
+        path.unlink(missing_ok=True)
+        raise
+    path.unlink(missing_ok=True)
 
 
 def explained_by(

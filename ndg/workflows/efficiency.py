@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -24,6 +25,7 @@ from ndg.workflows.prepare import subject_of
 from ndg.workflows.score import logged_experiment
 from ndg.workflows.subject import Subject
 from ndg.workflows.targets import Target
+from ndg.workflows.trial_stages import JOURNALS
 
 KIND = "efficiency"
 TABLE, CONFIG, PAGE, SMALLER = "efficiency.csv", "config.yaml", "report.html", "smaller"
@@ -41,11 +43,13 @@ def run(
     importance: Sequence[str] = ("activation",),
     max_examples: int = CALIBRATION,
     applied: bool = False,
+    resume: bool = False,
 ) -> tuple[RunRecord, EfficiencyReport, Applied | None]:
     """Measure the efficiency of one network; return the run document, the report and what was applied.
 
     Activations are those of at most `max_examples` training examples. The run's folder holds the table of layers, the
-    figures and a page. With `applied` the recommended units are removed, and the smaller network is saved there.
+    figures and a page. With `applied` the recommended units are removed, and the smaller network is saved there; with
+    `resume` the newest unfinished measurement of this network goes on.
     """
     experiment = logged_experiment(target)
     subject = subject_of(target, where)
@@ -54,14 +58,13 @@ def run(
         batch=experiment.extract.compute_batch, threads=experiment.extract.threads, seed=experiment.seed
     )
     calibration = subset(subject.loaders["train"], max_examples, experiment.seed)
-    with runs.start(where.store, KIND, experiment, where.runs, target.parent, device=device) as logged:
+    with runs.start_or_resume(resume, where, KIND, experiment, target.parent, device=device) as logged:
         logged.artefact(atomic.write(logged.folder / CONFIG, experiment.to_yaml()))
         logged.result("data", subject.facts)
         if subject.identity:
             logged.result("network", subject.identity)
-        result = report(
-            subject.network, calibration, layers or None, options, importance=importance, name=experiment.name
-        )
+        kept = replace(options, journal=logged.folder / JOURNALS / "removals.jsonl")
+        result = report(subject.network, calibration, layers or None, kept, importance=importance, name=experiment.name)
         result = replace(result, pathways=_pathways(subject, calibration, options) if not layers else None)
         logged.result("efficiency", result.to_dict())
         rows = escape.csv(result.frame(), experiment.report.raw_csv)
@@ -86,6 +89,7 @@ def run(
             pictures=[Picture(caption, text) for caption, text in pictures.values()],
         )
         logged.artefact(atomic.write(logged.folder / PAGE, page))
+        shutil.rmtree(logged.folder / JOURNALS, ignore_errors=True)
     return logged.record, result, smaller
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,16 +21,20 @@ from ndg.runs.record import RunRecord
 from ndg.training import MODEL
 from ndg.workflows.targets import Target, run_folder
 from ndg.workflows.train import load, same_data
+from ndg.workflows.trial_stages import JOURNALS
 
 KIND = "prune"
 CONFIG, STEPS, PAGE = "config.yaml", "prune.csv", "report.html"
 
 
-def run(target: Target, where: Locations, settings: PruneSettings, device: str = "cpu") -> RunRecord:
+def run(
+    target: Target, where: Locations, settings: PruneSettings, device: str = "cpu", resume: bool = False
+) -> RunRecord:
     """Prune the network of a train run; return the run document.
 
     The folder gets the pruned network (`model.safetensors`, which `ndg.load_model` reads), a row per step as CSV, and a
-    page. Raises ConfigError or LayerError for what cannot be pruned before a run is started; the train run stays.
+    page. With `resume` the newest unfinished pruning of this network goes on. Raises ConfigError or LayerError for what
+    cannot be pruned before a run is started; the train run stays.
     """
     if target.run is None:
         raise ConfigError("pruning trains a network on, so it takes a train run or a config; got a network of your own")
@@ -39,7 +44,7 @@ def run(target: Target, where: Locations, settings: PruneSettings, device: str =
     network, about = checkpoint.load(folder / MODEL)
     removed = list(about.get(checkpoint.REMOVED, []))
     check_prunable(network, experiment, splits, settings)
-    with runs.start(where.store, KIND, experiment, where.runs, target.parent, device=device) as run:
+    with runs.start_or_resume(resume, where, KIND, experiment, target.parent, device=device) as run:
         run.artefact(atomic.write(run.folder / CONFIG, experiment.to_yaml()))
         run.result("asked", {**asdict(settings), "layers": list(settings.layers)})
         run.result("data", splits.facts())
@@ -47,8 +52,9 @@ def run(target: Target, where: Locations, settings: PruneSettings, device: str =
         with progress.whole({"prune": 1.0}, estimated=False):
             progress.enter("prune")
             pruning, pruned = prune_network(
-                network, experiment, splits, settings, removed=removed, device=device, on_step=counted
-            )
+                network, experiment, splits, settings, removed=removed, device=device, on_step=counted,
+                finished=run.folder / JOURNALS,
+            )  # fmt: skip
         run.artefact(_save(run.folder / MODEL, pruned, experiment, splits))
         run.artefact(atomic.write(run.folder / STEPS, csv_text(pruning.steps)))
         run.result("prune", figures(pruning, pruned))
@@ -58,6 +64,7 @@ def run(target: Target, where: Locations, settings: PruneSettings, device: str =
             experiment.to_yaml(),
         )  # fmt: skip
         run.artefact(atomic.write(run.folder / PAGE, page))
+        shutil.rmtree(run.folder / JOURNALS, ignore_errors=True)
     return run.record
 
 

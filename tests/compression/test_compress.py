@@ -178,6 +178,28 @@ def test_a_budget_of_flops():
     assert result.figures.flops > 0.4 * result.stages["original"].flops
 
 
+def test_a_compression_that_was_interrupted_goes_on_to_the_same_sizes(tmp_path, monkeypatch):
+    model, inputs = network("mlp")
+    whole = compress(model, [inputs], agreement=0.8, settings=FEW, options=QUIET)
+    plan, calls = METHODS["obs"], []
+
+    def curves(evidence):
+        calls.append(*evidence.groups)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return plan.curves(evidence)
+
+    monkeypatch.setitem(METHODS, "obs", replace(plan, curves=curves))
+    kept = replace(QUIET, journal=tmp_path / "kept.jsonl")
+    with pytest.raises(KeyboardInterrupt):
+        compress(model, [inputs], agreement=0.8, settings=FEW, options=kept)
+    result = compress(model, [inputs], agreement=0.8, settings=FEW, options=kept)
+    assert calls == ["encoder.fc1", "encoder.fc2", "encoder.pre", "encoder.pre", "decoder.fc1", "decoder.fc2"]
+    assert result.to_dict() == whole.to_dict()
+    with pytest.raises(ConfigError, match="a journal goes on with the study and data"):
+        compress(model, [inputs], agreement=0.8, method="random", settings=FEW, options=kept)
+
+
 def test_a_budget_of_agreement():
     model, inputs = network("cnn")
     result = compress(model, [inputs], agreement=0.7, settings=FEW, options=QUIET)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -43,6 +44,39 @@ def test_units_go_in_steps_and_the_given_network_stays(case):
     again, same = prune_network(network, one, splits, settings)
     assert again.rows() == result.rows()
     assert all(torch.equal(a, b) for a, b in zip(same.network.parameters(), pruned.network.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("unstructured", [False, True])
+def test_a_pruning_that_was_interrupted_goes_on_to_the_same_result(case, tmp_path, unstructured):
+    network, one, splits = case
+    settings = PruneSettings("magnitude", 0.5, steps=2, unstructured=unstructured, draws=0)
+    whole, expected = prune_network(network, one, splits, settings)
+
+    def stopped_after(count):
+        rows = []
+
+        def stop(row):
+            rows.append(row)
+            if len(rows) == count:
+                raise KeyboardInterrupt
+
+        return stop
+
+    for count in (1, 3):
+        with pytest.raises(KeyboardInterrupt):
+            prune_network(network, one, splits, settings, on_step=stopped_after(count), finished=tmp_path)
+    assert len(list(tmp_path.glob("*.safetensors"))) == 2
+    result, pruned = prune_network(network, one, splits, settings, finished=tmp_path)
+    assert (result.rows(), result.final, pruned.removed) == (whole.rows(), whole.final, expected.removed)
+    assert all(
+        torch.equal(a, b) for a, b in zip(pruned.network.parameters(), expected.network.parameters(), strict=True)
+    )
+    with pytest.raises(ConfigError, match="a journal goes on with the study and data that it was begun with"):
+        prune_network(network, one, splits, replace(settings, share=0.4), finished=tmp_path)
+    for path in tmp_path.glob("*.safetensors"):
+        path.write_bytes(b"")
+    with pytest.raises(ConfigError, match="a pruning goes on with the weights that it wrote"):
+        prune_network(network, one, splits, settings, finished=tmp_path)
 
 
 def test_weights_that_are_gone_stay_at_zero_through_fine_tuning(case):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ndg.compression.curves import layer_removals
 from ndg.compression.obs import Reader, removals, removals_of_readers
+from ndg.efficiency import removal
 from ndg.efficiency.importance import KINDS
 from ndg.efficiency.measure import compare, report
 from ndg.efficiency.metrics import metrics
@@ -127,6 +128,24 @@ def test_heads_and_hidden_units_go_as_they_do_in_a_compression(name, kind):
     assert rest.get("attention.output", (None, "add")) == (None, "add")
     groups = {each.layer for each in result.recommendations()}
     assert groups <= set(shares) | {row.layer for row in result.layers}
+
+
+def test_a_report_that_was_interrupted_goes_on_to_the_same_figures(tmp_path, monkeypatch):
+    kept = replace(OPTIONS, journal=tmp_path / "kept.jsonl")
+    whole, calls, real = report(mlp(), examples(), options=OPTIONS), [], removal.removal
+
+    def interrupted(part, *others):
+        calls.append(part.name)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(part, *others)
+
+    monkeypatch.setattr(removal, "removal", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        report(mlp(), examples(), options=kept)
+    result = report(mlp(), examples(), options=kept)
+    assert calls == ["0", "2", "2", "4"]
+    assert [replace(row, seconds=None) for row in result.layers] == [replace(row, seconds=None) for row in whole.layers]
 
 
 def test_a_layer_read_twice_is_judged_by_both_readers():
