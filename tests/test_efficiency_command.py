@@ -66,6 +66,7 @@ def test_two_networks_are_compared(folder, capsys):
     first, second, both = json.loads(capsys.readouterr().out)
     assert len(first["rows"]) == len(second["rows"]) == len(both["rows"]) == 4
     assert len(both["networks"]) == 2
+    assert "Two networks side by side" in (folder / second["run"] / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_table_is_printed_as_csv(folder, capsys):

@@ -22,13 +22,11 @@ def efficiency(options: Namespace, where: Locations) -> int:
         return print_configs([target.experiment for target in targets])
     log_targets(targets)
     device = train.device(options.device)
-    how: dict[str, Any] = {
-        "layers": options.layers or (),
-        "importance": options.importance,
-        "max_examples": options.max_examples,
-    }
-    how |= {"applied": options.apply, "resume": options.resume}
-    finished = [workflow.run(target, where, device, **how) for target in targets]
+    how = (options.layers or (), options.importance, options.max_examples, options.apply, options.resume)
+    finished: list[Any] = []
+    for target in targets:
+        before = [report for _, report, _ in finished] if len(targets) == 2 else []
+        finished.append(workflow.run(target, where, device, workflow.Request(*how), before))
     reports = [report for _, report, _ in finished]
     both = workflow.side_by_side(reports)
     if options.json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ndg import atomic, escape, runs
@@ -34,56 +34,75 @@ CALIBRATION = 1000
 PATHS = 12
 
 
+@dataclass(frozen=True)
+class Request:
+    """What is measured: layers (none: all), kinds of importance, on how many training examples at most.
+
+    `applied`: remove the recommended units too; `resume`: continue the newest unfinished measurement of the network.
+    """
+
+    layers: Sequence[str] = ()
+    importance: Sequence[str] = ("activation",)
+    max_examples: int = CALIBRATION
+    applied: bool = False
+    resume: bool = False
+
+
 def run(
     target: Target,
     where: Locations,
     device: str = "cpu",
-    *,
-    layers: Sequence[str] = (),
-    importance: Sequence[str] = ("activation",),
-    max_examples: int = CALIBRATION,
-    applied: bool = False,
-    resume: bool = False,
+    request: Request = Request(),
+    before: Sequence[EfficiencyReport] = (),
 ) -> tuple[RunRecord, EfficiencyReport, Applied | None]:
     """Measure the efficiency of one network; return the run document, the report and what was applied.
 
-    Activations are those of at most `max_examples` training examples. The run's folder holds the table of layers, the
-    figures and a page. With `applied` the recommended units are removed, and the smaller network is saved there; with
-    `resume` the newest unfinished measurement of this network goes on.
+    The run's folder holds the table of layers, the figures, a page, and the smaller network where recommendations are
+    applied. With one report `before`, of another network, the page has both side by side.
     """
+    layers = request.layers
     experiment = logged_experiment(target)
     subject = subject_of(target, where)
     subject = replace(subject, network=subject.network.to(device))
     options = RunOptions(
         batch=experiment.extract.compute_batch, threads=experiment.extract.threads, seed=experiment.seed
     )
-    calibration = subset(subject.loaders["train"], max_examples, experiment.seed)
-    with runs.start_or_resume(resume, where, KIND, experiment, target.parent, device=device) as logged:
+    calibration = subset(subject.loaders["train"], request.max_examples, experiment.seed)
+    with runs.start_or_resume(request.resume, where, KIND, experiment, target.parent, device=device) as logged:
         logged.artefact(atomic.write(logged.folder / CONFIG, experiment.to_yaml()))
         logged.result("data", subject.facts)
         if subject.identity:
             logged.result("network", subject.identity)
         kept = replace(options, journal=logged.folder / JOURNALS / "removals.jsonl")
-        result = report(subject.network, calibration, layers or None, kept, importance=importance, name=experiment.name)
+        result = report(
+            subject.network, calibration, layers or None, kept, importance=request.importance, name=experiment.name
+        )
         result = replace(result, pathways=_pathways(subject, calibration, options) if not layers else None)
         logged.result("efficiency", result.to_dict())
         rows = escape.csv(result.frame(), experiment.report.raw_csv)
         logged.artefact(atomic.write(logged.folder / TABLE, rows))
-        smaller = apply(subject, result, options, logged.folder / SMALLER) if applied else None
+        smaller = apply(subject, result, options, logged.folder / SMALLER) if request.applied else None
         if smaller is not None:
             logged.result("applied", smaller.to_dict())
             for path in sorted((logged.folder / SMALLER).iterdir()):
                 logged.artefact(path)
+        both = side_by_side([*before, result])
+        if both is not None:
+            logged.result("compared", both.to_dict())
         curves = _sensitivity(subject, calibration, layers, options)
         pictures = _pictures(result, curves)
         for name, (_, text) in pictures.items():
             logged.artefact(atomic.write(logged.folder / f"{name}.svg", text))
         title = f"Efficiency of {experiment.name}"
-        sentences = [each.words() for each in (result, smaller, result.pathways) if each is not None]
+        sentences = [each.words() for each in (result, smaller, both, result.pathways) if each is not None]
         page = study_page(
             title,
             {**logged.record, "status": None},
-            [*([efficiency_tables.applied(smaller)] if smaller else []), *efficiency_tables.every(result)],
+            [
+                *([efficiency_tables.applied(smaller)] if smaller else []),
+                *([efficiency_tables.compared(both)] if both else []),
+                *efficiency_tables.every(result),
+            ],
             sentences,
             experiment.to_yaml(),
             pictures=[Picture(caption, text) for caption, text in pictures.values()],
