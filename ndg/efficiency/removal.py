@@ -128,7 +128,8 @@ def _of_width(own: Observation, spread: Spectrum, seen: Observations, parts: Map
     """What can be removed of units that several layers make or read."""
     width = seen.widths.get(own.width)
     if width is None:
-        return Removal(spread, None)
+        added = own.other == "add"
+        return Removal(spread, None, f"{WIDTH}: added to values that are no units of a layer" if added else "")
     several = len(width.layers) > 1
     removes = WIDTH if several else "unit"
     name = f"{WIDTH} of {', '.join(width.layers)}" if several else "its units"
