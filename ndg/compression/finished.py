@@ -106,5 +106,5 @@ def tensors_of(network: nn.Module, masks: Mapping[str, Tensor]) -> dict[str, Ten
 def restore(network: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Load a state in place; return the masks."""
     network.load_state_dict({name: value for name, value in tensors.items() if not name.startswith(MASK)})
-    device = next(network.parameters()).device
-    return {name.removeprefix(MASK): value.to(device) for name, value in tensors.items() if name.startswith(MASK)}
+    weights = dict(network.named_parameters())
+    return {name: tensors[MASK + name].to(value.device) for name, value in weights.items() if MASK + name in tensors}
