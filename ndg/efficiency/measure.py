@@ -71,7 +71,8 @@ def report(
     if first is None:
         raise no_examples()
     wanda = "wanda" in kinds
-    seen = observe(net, data, parts, options, inputs=wanda)
+    every = parts_of(net)
+    seen = observe(net, data, parts, options, inputs=wanda, around=every)
     fresh = reinitialised(net, options.seed).model
     fresh_parts = _alike(fresh, parts)
     few = subset(data, NULL_EXAMPLES, options.seed)
@@ -84,7 +85,7 @@ def report(
         slopes = slopes_of(net, data, parts, options, second=second)
         fresh_slopes = slopes_of(fresh, few, fresh_parts, options, second=second)
     counted = flops(net, first)
-    measured = removals_of_parts(net, data, parts, seen, options)
+    measured = removals_of_parts(net, data, parts, seen, options, {part.name: part for part in every})
     rows: list[LayerEfficiency] = []
     heads: list[HeadEfficiency] = []
     for kind in kinds:

@@ -116,14 +116,16 @@ def observe(
     *,
     inputs: bool = True,
     deep: bool = True,
+    around: Sequence[Part] = (),
 ) -> Observations:
     """Observations of parts on the examples of a loader.
 
-    Without `inputs` those of the inputs are left out, without `deep` the covariances.
+    Without `inputs` those of the inputs are left out, without `deep` the covariances. Parts `around` may read units;
+    nothing is observed of them.
 
     Raises LayerError for a part that is not used, or for activations that are not finite; DataError without examples.
     """
-    watcher = _Watcher(model, parts, inputs, deep)
+    watcher = _Watcher(model, parts, inputs, deep, around)
     examples = 0
     with fixed(model, options.threads), watcher:
         for batch in examples_in_batches(loader, options.batch, "efficiency"):
@@ -149,9 +151,12 @@ def observe(
 class _Watcher:
     """Hooks on the modules of the parts, and the chain of functions between them."""
 
-    def __init__(self, model: nn.Module, parts: Sequence[Part], inputs: bool, deep: bool) -> None:
-        self._model, self._parts, self._inputs, self._deep = model, parts, inputs, deep
+    def __init__(
+        self, model: nn.Module, parts: Sequence[Part], inputs: bool, deep: bool, around: Sequence[Part] = ()
+    ) -> None:
+        self._model, self._inputs, self._deep = model, inputs, deep
         self.seen = {part.name: Observation(0) for part in parts}
+        self._parts = [*parts, *(part for part in around if part.name not in self.seen)]
         self.widths: dict[str, SharedWidth] = {}
         self._stack = ExitStack()
         self._chain = Chain(self._projected)
@@ -191,7 +196,9 @@ class _Watcher:
         """Add what became of the outputs of a pass."""
         with torch._C.DisableTorchFunction():
             for name, trail in self._chain.trails.items():
-                seen = self.seen[name]
+                seen = self.seen.get(name)
+                if seen is None:
+                    continue
                 self._add_activation(seen, trail)
                 alone = len(trail.readers) == 1 and not trail.other and trail.calls == 1
                 seen.reader = trail.readers[0][0] if alone else ""
@@ -214,10 +221,10 @@ class _Watcher:
             seconds = time.perf_counter() - self._started.pop(id(module))
             inputs = arguments[0] if arguments else named.get("input")
             with torch._C.DisableTorchFunction():
-                if isinstance(module, RECURRENT):
+                if isinstance(module, RECURRENT) and parts[0].name in self.seen:
                     self._recurrent(parts, module, inputs, arguments[1] if len(arguments) > 1 else None, output)
                     self._timed(parts, seconds)
-                else:
+                elif not isinstance(module, RECURRENT):
                     self._single(parts[0], inputs, output, seconds)
             self._chain.leave()
             if not isinstance(module, RECURRENT):
@@ -237,7 +244,9 @@ class _Watcher:
         return True
 
     def _single(self, part: Part, inputs: Tensor, output: Tensor, seconds: float | None) -> None:
-        seen, count = self.seen[part.name], self._batch.count
+        seen, count = self.seen.get(part.name), self._batch.count
+        if seen is None:
+            return
         seen.calls += 1
         seen.size = output[0].numel() if len(output) == self._batch.rows else output.numel() // self._batch.rows
         if seconds is not None:
@@ -313,9 +322,11 @@ class _Watcher:
         """Add what the readers of shared units get; readers of one tensor share its covariance."""
         added: dict[int, Observation] = {}
         for width in self._chain.widths():
-            first = width.layers[0]
-            for name in width.layers:
+            first, own = width.layers[0], [name for name in width.layers if name in self.seen]
+            for name in own:
                 self.seen[name].width = first
+            if not own:
+                continue
             shared = self.widths.setdefault(first, SharedWidth(width.layers))
             shared.foreign = shared.foreign or width.foreign
             for name, inputs in () if shared.foreign else width.readers:

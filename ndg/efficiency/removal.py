@@ -64,15 +64,19 @@ class Together:
 
 
 def removals_of_parts(
-    net: nn.Module, data: Iterable[Any], parts: Sequence[Part], seen: Observations, options: RunOptions
+    net: nn.Module,
+    data: Iterable[Any],
+    parts: Sequence[Part],
+    seen: Observations,
+    options: RunOptions,
+    every: Mapping[str, Part],
 ) -> dict[str, Removal]:
-    """What can be removed of each part; with a journal, parts that were finished before are read from it."""
-    by_name = {part.name: part for part in parts}
+    """What can be removed of each part, read by those of `every`; parts in a journal were finished before."""
     with opened(_journal(net, seen, options)) as book:
         together = _decoded(noted(book, 0, lambda: _encoded(removed_together(net, data, parts, options))), Together)
         return {
             part.name: _decoded(
-                noted(book, number, lambda part=part: _encoded({"": removal(part, seen, by_name, together)})),  # type: ignore[misc]
+                noted(book, number, lambda part=part: _encoded({"": removal(part, seen, every, together)})),  # type: ignore[misc]
                 Removal,
             )[""]
             for number, part in enumerate(parts, 1)

@@ -92,7 +92,8 @@ def pruning_sensitivity(
     axes[0].set_ylim(1e-6, 2)
     axes[0].set_xlabel("share of the units removed, with least-squares repair")
     axes[0].set_ylabel("error over variance of the next layer")
-    axes[0].legend(fontsize=7, frameon=False, loc="lower right")
+    if layers:
+        axes[0].legend(fontsize=7, frameon=False, loc="lower right")
     for place, (layer_name, points) in enumerate(list((accuracies or {}).items())[:DRAWN]):
         shares, values = zip(*points, strict=True)
         axes[1].plot(shares, values, "o-", color=COLOURS[place], label=layer_name, markersize=3, linewidth=1.3)

@@ -148,6 +148,14 @@ def test_a_report_that_was_interrupted_goes_on_to_the_same_figures(tmp_path, mon
     assert [replace(row, seconds=None) for row in result.layers] == [replace(row, seconds=None) for row in whole.layers]
 
 
+def test_chosen_layers_have_the_figures_of_the_whole_report():
+    model = Residual().eval()
+    whole = {row.layer: row for row in report(model, images(), options=OPTIONS).layers}
+    chosen = report(model, images(), ["inner", "stem"], OPTIONS).layers
+    assert [row.layer for row in chosen] == ["stem", "inner"]
+    assert all(replace(row, seconds=None) == replace(whole[row.layer], seconds=None) for row in chosen)
+
+
 def test_a_layer_read_twice_is_judged_by_both_readers():
     class Twice(nn.Module):
         def __init__(self) -> None:
