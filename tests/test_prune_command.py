@@ -11,6 +11,7 @@ import torch
 import ndg
 from ndg import runs
 from ndg.cli import main
+from ndg.workflows import prune as prune_workflow
 
 SMALL = ["digits_mlp", "train.epochs=2", "model.widths=[16]", "model.latent=6", "data.limit=300"]
 
@@ -82,6 +83,29 @@ def test_a_mistake_starts_no_run_and_leaves_the_training_as_it_was(words, messag
     assert message in capsys.readouterr().err
     assert [record.id for record in logged(folder, "prune")] == known
     assert (parent.folder / "model.safetensors").read_bytes() == before
+
+
+def test_an_interrupted_pruning_goes_on(folder, monkeypatch, capsys):
+    words = ["--share", "0.25", "--steps", "2", "--draws", "0"]
+    assert prune(folder, *words) == 0
+    [whole, *_] = logged(folder, "prune")
+    before, log = prune_workflow._Steps.__call__, []
+
+    def stopped(steps, row):
+        before(steps, row)
+        log.append(row)
+        if len(log) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(prune_workflow._Steps, "__call__", stopped)
+    assert prune(folder, *words) == 130
+    assert prune(folder, *words, "--resume") == 0
+    [record, *_] = logged(folder, "prune")
+    assert record.figure("results.prune") == whole.figure("results.prune")
+    assert record["metrics"] == whole["metrics"]
+    assert len(log) == 1 + 4
+    assert prune(folder, *words, "--resume") == 2
+    assert "start another without --resume" in capsys.readouterr().err
 
 
 def test_a_command_without_a_network_is_refused(folder, capsys):

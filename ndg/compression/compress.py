@@ -152,12 +152,14 @@ class Shrinker:
     options: RunOptions
     original: nn.Module
     homes: dict[str, str]
+    kept_in: Journal | Path | str | None
     _goals: list[Goal] | None = field(default=None)
 
     @classmethod
     def of(cls, model: nn.Module, loader: Iterable[Any], settings: CompressSettings, options: RunOptions) -> Shrinker:
         """Trace a network and measure its groups on calibration examples."""
         original, model = model, with_plain_layers(model)
+        kept_in, options = options.journal, replace(options, journal=None)
         examples = Examples.of(loader, settings.calibration, settings.validation, options.seed)
         coupled = couple(model, first_inputs(examples.calibration))
         groups = coupled.select(settings.layers)
@@ -169,7 +171,7 @@ class Shrinker:
             homes = layers_of(settings.graph, original, groups, examples.calibration, options)
         measured, rows = readers(model, examples.calibration, groups, options, settings.rows)
         enough(groups, rows)
-        return cls(model, groups, coupled.refused, measured, examples, settings, options, original, homes)
+        return cls(model, groups, coupled.refused, measured, examples, settings, options, original, homes, kept_in)
 
     @property
     def evidence(self) -> Evidence:
@@ -178,17 +180,17 @@ class Shrinker:
 
     def journal(self, method: str) -> Journal | None:
         """The journal of finished layers and sizes, None without one in the options."""
-        if self.options.journal is None:
+        if self.kept_in is None:
             return None
-        if isinstance(self.options.journal, Journal):
-            return replace(self.options.journal, decode=Noted)
+        if isinstance(self.kept_in, Journal):
+            return replace(self.kept_in, decode=Noted)
         examples, settings = (self.examples.calibration, self.examples.validation), replace(self.settings, graph=None)
         facts = [network_digest(self.original), method, settings, self.options.seed, self.options.batch, examples]
-        return Journal(Path(self.options.journal), digest_of(facts), Noted)
+        return Journal(Path(self.kept_in), digest_of(facts), Noted)
 
     def curves(self, plan: Method, book: Book) -> Curves:
         """Removals of all groups, those from a journal that were finished before."""
-        if self.options.journal is None:
+        if self.kept_in is None:
             return plan.curves(self.evidence)
         result = {}
         for task, name in enumerate(self.groups):
