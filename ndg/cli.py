@@ -138,5 +138,5 @@ def _sigterm_exits() -> Iterator[None]:
 
 
 def _interrupted(options: Namespace) -> str:
-    resumes = options.act in (commands.train, commands.align, commands.score) and not getattr(options, "dry_run", False)
+    resumes = hasattr(options, "resume") and not getattr(options, "dry_run", False)
     return "interrupted" + ("; the same command with --resume goes on where it stopped" if resumes else "")
