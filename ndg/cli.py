@@ -18,7 +18,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from ndg import commands
 from ndg.allocation import keep_blocks
 from ndg.commands.parser import parse
 from ndg.errors import NDGError, check_list
