@@ -36,7 +36,8 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     *of(
         "module_state.py",
-        "test_probe.py",
+        "test_probe.py::test_a_network_whose_config_changes_in_place_is_probed_again "
+        "test_probe.py::test_a_function_at_the_address_of_a_freed_one_is_another",
         {
             "value is other._value()": "True",
             "else _version(value)": "else 0",
