@@ -1,13 +1,16 @@
 """What the causal graph achieves over its controls, on networks trained three times.
 
 MNIST needs NDG_DATA and is left out without it. Nothing is chosen on the test examples. Networks are trained once and
-kept in `--networks`.
+kept in `--networks`, with the figures of each part.
 
     python -m benchmarks.causal [--json FILE] [--quick] [--only NAME ...] [--networks DIR]
+        [--parts PART ...] [--resume]
 """
 
 from __future__ import annotations
 
+import json
+import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -20,32 +23,21 @@ import numpy as np
 import torch
 
 import ndg
+from benchmarks.causal_parts import PARTS, Training
 from benchmarks.frame import Figure, parser, run
-from benchmarks.trained import experiment, splits, trained
-from ndg.causal import (
-    AccuracySettings,
-    ForcingSettings,
-    SetSettings,
-    effects,
-    forced_effects,
-    interchange_accuracy,
-    smallest,
-)
-from ndg.causal.accuracy import FITTED
-from ndg.causal.control_sets import prototype_sets
+from benchmarks.trained import experiment
+from ndg import atomic
+from ndg.causal import ForcingSettings, effects, forced_effects
 from ndg.causal.recombination import INDEPENDENT, recombine
-from ndg.causal.sufficient import common_literals, sufficient_sets
 from ndg.data import absent
 from ndg.locations import Locations
-from ndg.nodes import LABEL
 
 NETWORKS = ("digits_mlp", "digits_cnn", "mnist_cnn")
 SEEDS = 3
-FIT, HELD = 10_000, 5_000
-"""Examples of the training split from which hybrids are made, and of the test split on which pairs are judged."""
+KEPT = "causal.json"
+"""File in the folder of a training with the figures of its parts."""
 
-MEMBERS = 14
-WORST = {"certified_size": max}
+WORST = {"certified_size": max, "faithful_accuracy_loss": max, "faithful_certified_size": max}
 """Figures of which the largest is the worst; of others it is the smallest."""
 
 
@@ -53,17 +45,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = parser(__doc__)
     command.add_argument("--only", nargs="+", choices=NETWORKS, help="these networks alone")
     command.add_argument("--networks", type=Path, metavar="DIR", help="folder of the trained networks")
+    command.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="these parts alone")
+    command.add_argument("--resume", action="store_true", help="take finished parts of a training from its folder")
     options = command.parse_args(arguments)
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.networks or Path(temporary)
         names = options.only or (NETWORKS[:1] if options.quick else NETWORKS)
         seeds = 1 if options.quick else SEEDS
         parts: dict[str, Any] = {"planted": planted, "speed": partial(speed, options.quick)}
-        parts["networks"] = partial(networks, names, seeds, folder, options.quick)
+        parts["networks"] = partial(networks, names, seeds, folder, options.quick, options.parts, options.resume)
         return run(parts, options)
 
 
-def networks(names: Sequence[str], seeds: int, folder: Path, quick: bool) -> Iterator[Figure]:
+def networks(
+    names: Sequence[str], seeds: int, folder: Path, quick: bool, parts: Sequence[str], resume: bool
+) -> Iterator[Figure]:
     """Figures of each network, means over trainings, and then of the worst network."""
     worst: dict[str, list[float]] = defaultdict(list)
     for name in names:
@@ -71,66 +67,33 @@ def networks(names: Sequence[str], seeds: int, folder: Path, quick: bool) -> Ite
         if missing:
             print(f"  {name} is left out: {missing}")
             continue
-        found: dict[str, list[float]] = defaultdict(list)
+        figures: dict[str, list[float]] = defaultdict(list)
         for seed in range(seeds):
-            for key, value in one(name, seed, folder, quick):
-                found[key].append(value)
-        for key, values in found.items():
+            for key, value in training_figures(name, seed, folder, quick, parts, resume):
+                figures[key].append(value)
+        for key, values in figures.items():
             worst[key].append(float(np.mean(values)))
             yield f"{name}_{key}", worst[key][-1], " ".join(f"{value:.3f}" for value in values)
     for key, each in worst.items():
         yield key, WORST.get(key, min)(each), f"the worst of {len(each)} networks"
 
 
-def one(name: str, seed: int, folder: Path, quick: bool) -> Iterator[tuple[str, float]]:
-    """Figures of one training."""
-    model, parts = trained(name, seed, folder), splits(name)
-    fit, held = (
-        parts[split][torch.arange(min(len(parts[split]), most))] for split, most in (("train", FIT), ("test", HELD))
-    )
-    train, validation, test = fit.loader(), parts["validation"].loader(), held.loader()
-    options, layer, behind = ndg.RunOptions(seed=seed), "latent", "decoder.fc1"
-    bits = ndg.extract(model, train, [layer, behind])
-    graph = ndg.mine(bits, "paper", alpha=2)
-    yield "test_accuracy", _accuracy(model, test)
-    settings = AccuracySettings(fit=2000 if quick else 20_000, pairs=500 if quick else 10_000)
-    table = interchange_accuracy(model, train, validation, test, layer, like=bits, settings=settings, options=options)
-    own, best = table[FITTED], table.best_control
-    assert own.covered is not None
-    assert best.lead is not None
-    assert best.lead_interval is not None
-    yield "iia", own.right[0] / own.right[1]
-    yield "iia_lead", best.lead
-    yield "iia_lead_low", best.lead_interval[0]
-    yield "iia_neither", own.neither[0] / max(own.neither[1], 1)
-    yield "iia_at_coverage_80", own.covered
-    hybrids = recombine(model, train, layer, INDEPENDENT, 2000 if quick else 20_000, like=bits, options=options)
-    factorial = effects(hybrids, layer, bits)
-    some = ForcingSettings(examples=200 if quick else 1024)
-    forced = forced_effects(model, graph, train, test, factorial, settings=some, options=options)
-    right, votes, *_ = forced.sign_survival(table.votes)
-    yield "vote_sign_survival", right / votes
-    assert forced.correlation is not None
-    yield "factorial_correlation", forced.correlation
-    labels = range(2 if quick else graph.nodes.labels)
-    targets = [f"{LABEL}:{label}" for label in labels]
-    sets = SetSettings(at_most=MEMBERS, at_least=1.0, examples=100 if quick else 512)
-    forced_sets = sufficient_sets(model, graph, train, test, factorial, targets, settings=sets, options=options)
-    sizes = [MEMBERS] * graph.nodes.labels
-    prototypes = prototype_sets(model, graph, bits, train, test, layer, sizes, options=options)
-    aligned = float(np.mean([each.test[1] / each.test[0] for each in forced_sets.sets]))
-    best_prototype = max(float(total.share[list(labels)].mean()) for total in prototypes.values())
-    yield "set_aligned_14", aligned
-    yield "set_lead_14", aligned - best_prototype
-    hidden = common_literals(bits, behind)[: 6 if quick else None]
-    found = sufficient_sets(model, graph, train, test, factorial, hidden, options=options)
-    assert found.covered is not None
-    yield "hidden_covered", found.covered
-    orders = {label: table.votes.order(label) for label in labels}
-    proofs = smallest(model, graph, train, layer, orders, options=options).certificates
-    proved = [len(proof.members) for proof in proofs if proof.status == "proved"]
-    yield "classes_certified", float(len(proved))
-    yield "certified_size", float(np.mean(proved)) if proved else float(bits.nodes.slice(layer).stop)
+def training_figures(
+    name: str, seed: int, folder: Path, quick: bool, parts: Sequence[str], resume: bool
+) -> Iterator[tuple[str, float]]:
+    """Figures of one training, kept in its folder part by part."""
+    training, file = Training(name, seed, folder, quick), folder / f"{name}-{seed}" / KEPT
+    kept = json.loads(file.read_text()) if resume and file.is_file() else {}
+    for part in parts:
+        if part not in kept:
+            started = time.process_time()
+            figures = dict(PARTS[part](training))
+            print(
+                f"... {name}-{seed} {part}: {time.process_time() - started:.0f} s of CPU", file=sys.stderr, flush=True
+            )
+            kept = (json.loads(file.read_text()) if resume and file.is_file() else kept) | {part: figures}
+            atomic.write(file, json.dumps(kept, indent=2) + "\n")
+        yield from kept[part].items()
 
 
 def planted() -> Iterator[Figure]:
@@ -196,20 +159,6 @@ def speed(quick: bool) -> Iterator[Figure]:
         forced / hybrids,
         f"{forced:.2f} s of CPU by forcing {units} units, {hybrids:.2f} s by hybrids",
     )
-
-
-def _first(examples: Any, most: int) -> Any:
-    """The first examples, at most so many."""
-    return examples[torch.arange(min(len(examples), most))]
-
-
-def _accuracy(model: torch.nn.Module, loader: Any) -> float:
-    right = total = 0
-    with torch.no_grad():
-        for inputs, labels in loader:
-            right += int((model(inputs).argmax(dim=1) == labels).sum())
-            total += len(labels)
-    return right / total
 
 
 if __name__ == "__main__":

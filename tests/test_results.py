@@ -182,6 +182,15 @@ RESULTS = {
     "Certificates": lambda: causal.smallest(
         balanced(), balanced_graph(), loader(), FIRST, {1: [f"{FIRST}:{unit}" for unit in range(6)]}, options=SERIAL
     ),
+    "Faithful": lambda: causal.train_faithful(
+        balanced(),
+        ndg.votes(hybrids("mix")),
+        *(loader(), loader(2)),
+        like=balanced_bits(),
+        settings=causal.FaithfulSettings(steps=2, rows=8, fit=100, pairs=60),
+        controls=(),
+        options=SERIAL,
+    ),
     "EdgeTrials": lambda: ndg.try_edges(network(), graph(), loader(2), fit=loader(), options=SERIAL),
     "InterchangeResult": lambda: ndg.interchange(
         *by_hand_of(), settings=InterchangeSettings(split="te<st"), options=SERIAL

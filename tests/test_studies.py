@@ -13,11 +13,14 @@ import pytest
 import ndg
 from ndg import runs
 from ndg.causal.accuracy import BITS, CROSSED, FITTED, OWN_RANDOM, SHUFFLED, WITHOUT_INTERVENTION
+from ndg.causal.faithful import CONTROLS, FAITHFUL, ORIGINAL
+from ndg.causal.towards import FaithfulSettings
 from ndg.cli import main
 from ndg.counterfactual import CounterfactualSet
 from ndg.graph.ndg import NDG
+from ndg.models.binary import Binary
 from ndg.report.tables import Table
-from ndg.workflows.studies import STUDIES, causal, sweep
+from ndg.workflows.studies import STUDIES, causal, faithful, sweep
 from ndg.workflows.studies.study_record import Findings, logged
 
 pytestmark = pytest.mark.slow
@@ -111,6 +114,19 @@ def test_counterfactual_training_leaves_its_data_and_its_network(home, capsys):
     stages = [(row["split"], row["stage"]) for row in record["results"]["counterfactual"]["rows"]]
     assert stages == [(split, stage) for split in ("validation", "test") for stage in ("before", "after", "real only")]
     assert "after counterfactual training" in " ".join(told.split())
+
+
+def test_faithful_training_leaves_its_votes_and_its_network(home, capsys, monkeypatch):
+    monkeypatch.setattr(faithful, "SETTINGS", FaithfulSettings(steps=6, rows=32, fit=800, pairs=200, examples=200))
+    [record], told = study(home, capsys, "faithful", "digits_mlp")
+    network, _ = ndg.load_model(Path(record["folder"]))
+    assert isinstance(network.latent, Binary)
+    rows = {row["network"]: row for row in rows_of(record, "faithful.csv")}
+    assert set(rows) == {ORIGINAL, FAITHFUL, *CONTROLS}
+    assert int(rows[FAITHFUL]["edges"]) <= 100
+    assert ndg.causal.Votes.load(f"{record['folder']}/graph_votes.json").edges == int(rows[FAITHFUL]["edges"])
+    assert len(rows_of(record, "certificates.csv")) == 10
+    assert "votes mined again predict the network's label" in " ".join(told.split())
 
 
 def test_a_sweep_takes_the_largest_alpha_by_validation_alone(home, capsys):

@@ -136,7 +136,7 @@ def trials(
     model = placed(model, options)
     passes = Passes.of(model, graph, [layer], options.threads, cache, any_network=settings.any_network)
     if isinstance(settings.values, str):
-        values, why = _choose(settings.values, graph)
+        values, why = _choose(settings.values, graph, layer)
         writing = substitution.fit(values, model, graph, fit, [layer], options=options, any_network=True)
     else:
         check_kind(settings.values, substitution.Writing, "values is the name of a way to write", "pass auto or mean")
@@ -186,9 +186,9 @@ def _check_controls(graph: NDG, layer: str, graphs: Mapping[str, NDG]) -> None:
             )
 
 
-def _choose(values: str, graph: NDG) -> tuple[str, str]:
+def _choose(values: str, graph: NDG, layer: str) -> tuple[str, str]:
     """The way to write booleans, and the reason for it."""
-    name = substitution.choose(values, graph)
+    name = substitution.choose(values, graph, [layer])
     why = "as requested"
     if values == substitution.AUTO:
         outputs = "0 and 1 stand for the outputs of a sigmoid" if name == "boolean" else "outputs have no bounds"

@@ -57,6 +57,14 @@ def choose(name: str, module: nn.Module) -> str:
     return name
 
 
+def of_sigmoids(spelled: str, layer: str) -> bool:
+    """Whether the bits of a layer are those of sigmoids, by the binarizer that bits or a graph name.
+
+    It is one name, or `layer: name` for each layer where they differ.
+    """
+    return spelled == "half" or f", {layer}: half, " in f", {spelled}, "
+
+
 def binarize(
     values: Float[Tensor, "example unit"], thresholds: Float64[Tensor, " unit"]
 ) -> Bool[Tensor, "example unit"]:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ndg.causal.certificates import smallest as smallest
     from ndg.causal.factorial import Effects as Effects
     from ndg.causal.factorial import effects as effects
+    from ndg.causal.faithful import Faithful as Faithful
+    from ndg.causal.faithful import train_faithful as train_faithful
     from ndg.causal.forcing import ForcedEffects as ForcedEffects
     from ndg.causal.forcing import ForcingSettings as ForcingSettings
     from ndg.causal.forcing import forced_effects as forced_effects
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from ndg.causal.sufficient import SetSettings as SetSettings
     from ndg.causal.sufficient import SufficientSets as SufficientSets
     from ndg.causal.sufficient import sufficient_sets as sufficient_sets
+    from ndg.causal.towards import FaithfulSettings as FaithfulSettings
     from ndg.causal.voting import Votes as Votes
     from ndg.causal.voting import votes as votes
 

@@ -52,6 +52,7 @@ class AccuracySettings:
     l1         weight of the penalty of votes (see `votes`)
     edges      votes that are kept; None: all
     integers   whether weights are whole numbers from -3 to 3
+    per_label  votes of each label that are kept; None: all
 
     Raises ConfigError for numbers outside their range.
     """
@@ -62,6 +63,7 @@ class AccuracySettings:
     l1: float = 1e-4
     edges: int | None = None
     integers: bool = False
+    per_label: int | None = None
 
     def __post_init__(self) -> None:
         plain_numbers(self)
@@ -168,16 +170,16 @@ def interchange_accuracy(
         if like is None
         else extract(model, fit, like=like, options=options)
     )
-    fitted = _fitted(model, fit, plain, layer, settings, options)
-    held = _held(model, test, plain, layer, settings, options)
+    fitted = fitted_on_hybrids(model, fit, plain, layer, settings, options)
+    held = held_pairs(model, test, plain, layer, settings, options)
     differ = held.base != held.source
     if not differ.any():
         raise DataError("an interchange needs a base and a source of different labels; no pair has; give more examples")
-    tuned = _held(model, validation, plain, layer, settings, options, hybrids_seed=1)
+    tuned = held_pairs(model, validation, plain, layer, settings, options, hybrids_seed=1)
     careful = fitted.abstaining(_where(tuned.bits, tuned.base != tuned.source), settings.coverage)
     random = reinitialised_rest(model, fit, layer, options.seed)
-    own = _fitted(random, fit, extract(random, fit, like=plain, options=options), layer, settings, options)
-    on_random = _held(random, test, plain, layer, settings, options)
+    own = fitted_on_hybrids(random, fit, extract(random, fit, like=plain, options=options), layer, settings, options)
+    on_random = held_pairs(random, test, plain, layer, settings, options)
     observed = fitted_votes([plain], layer, None, fitted.edges, settings.l1, settings.integers)
     others: dict[str, Labels] = {
         PLAIN[0]: held.base,
@@ -187,19 +189,19 @@ def interchange_accuracy(
         PLAIN[4]: observed.predict(held.bits),
         GRADIENT: control_votes.mean_gradient(model, fit, plain, layer, options).predict(held.bits),
         SHUFFLED: control_votes.shuffled(fitted, options.seed).predict(held.bits),
-        BITS: _held(model, test, plain, layer, settings, options, written=fit).label,
+        BITS: held_pairs(model, test, plain, layer, settings, options, written=fit).label,
     }
-    boot = _Bootstrap(held, options.seed)
+    boot = Bootstrap(held, options.seed)
     right = fitted.predict(held.bits) == held.label
     table = [boot.row(FITTED, right, None, careful.predict(held.bits))]
     table += [boot.row(name, said == held.label, right) for name, said in others.items()]
-    other = _Bootstrap(on_random, options.seed)
+    other = Bootstrap(on_random, options.seed)
     table.append(other.row(OWN_RANDOM, own.predict(on_random.bits) == on_random.label, None))
     table.append(other.row(CROSSED, fitted.predict(on_random.bits) == on_random.label, None))
     return InterchangeAccuracy(layer, fitted, tuple(table))
 
 
-def _fitted(
+def fitted_on_hybrids(
     model: nn.Module, fit: Iterable[Any], plain: BitMatrix, layer: str, settings: AccuracySettings, options: RunOptions
 ) -> Votes:
     independent = settings.fit // 4
@@ -207,10 +209,10 @@ def _fitted(
         hybrids(model, fit, layer, mode, n, like=plain, options=options).bits
         for mode, n in ((MIX, settings.fit - independent), (INDEPENDENT, independent))
     ]
-    return fitted_votes(parts, layer, None, settings.edges, settings.l1, settings.integers)
+    return fitted_votes(parts, layer, settings.per_label, settings.edges, settings.l1, settings.integers)
 
 
-def _held(
+def held_pairs(
     model: nn.Module,
     loader: Iterable[Any],
     plain: BitMatrix,
@@ -229,7 +231,7 @@ def _where(bits: BitMatrix, rows: Flags) -> BitMatrix:
     return BitMatrix.from_bool(bits.to_bool()[rows], bits.nodes)
 
 
-class _Bootstrap:
+class Bootstrap:
     """Rates on the pairs that differ, with intervals over bases."""
 
     def __init__(self, held: Hybrids, seed: int) -> None:

@@ -38,7 +38,7 @@ from ndg.interventions.passes import BaselinePass, Passes, PassesStudy, argmax, 
 from ndg.interventions.pool import Pool, gather
 from ndg.interventions.reach import check_network
 from ndg.interventions.subsets import subsets
-from ndg.interventions.substitution import WRITINGS, Substitution, Writing
+from ndg.interventions.substitution import Substitution, Writing, by_layer
 from ndg.nodes import LABEL
 from ndg.options import RunOptions, old_keywords
 from ndg.run_study import check_model, check_order, placed, run_batches
@@ -285,7 +285,7 @@ def _recombined(
     passes = passes_like(model, like, layer, options.threads)
     bases = np.arange(examples) if n >= examples else draw(options.seed, "bases", examples, int(n))
     pool = gather(passes, loader, POOL, seed=options.seed, batch=options.batch, budget=BUDGET)
-    writing = None if written is None else _writing(passes, like, written, plain)
+    writing = None if written is None else by_layer(passes, like.binarizer, written, plain)
     study = Recombination(passes, bases, pool, mode, int(n), options.seed, writing)
     chosen = loader if len(bases) == examples else Subset(loader, bases)
     if len(bases) < examples or examples > POOL:  # other batches than those of the pool
@@ -295,12 +295,6 @@ def _recombined(
     network = weights_digest(model)
     bits = BitMatrix(passes.nodes, words, int(n), like.thresholds, binarizer=like.binarizer, network=network)
     return bits, study
-
-
-def _writing(passes: Passes, like: BitMatrix | NDG, loader: Iterable[Any], options: RunOptions) -> Writing:
-    """0 and 1 for sigmoids, else the means of the loader's examples."""
-    name = "boolean" if like.binarizer == "half" else "mean"
-    return WRITINGS[name](passes, loader, options)
 
 
 def passes_like(model: nn.Module, like: Binarised, layer: str, threads: int = 1) -> Passes:

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from ndg import atomic, checksums
-from ndg.bits.matrix import BitMatrix
+from ndg.bits.matrix import BitMatrix, network_of
 from ndg.causal.regression import fit, rounded
 from ndg.errors import BitsError, ConfigError, DataError, GraphError, ShapeError, check_kind
 from ndg.nodes import LABEL
@@ -50,6 +50,7 @@ class Votes(Result):
     bias: Float64[np.ndarray, " _"]
     n: int
     margin: float = 0.0
+    network: str = ""
 
     def __post_init__(self) -> None:
         if self.weights.ndim != 2 or self.bias.shape != self.weights.shape[:1]:
@@ -140,7 +141,7 @@ class Votes(Result):
             if (plain["format"], plain["schema"]) != (FORMAT, SCHEMA) or _checksum(plain) != expected:
                 raise ValueError("the checksum differs")
             weights, bias = (np.array(plain[name], np.float64) for name in ("weights", "bias"))
-            return cls(plain["layer"], weights, bias, plain["n"], plain["margin"])
+            return cls(plain["layer"], weights, bias, plain["n"], plain["margin"], plain.get("network", ""))
         except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, ShapeError) as error:
             raise GraphError(
                 f"votes are read from a file that Votes.save wrote; {path} is none, or it is damaged ({error}); save "
@@ -148,7 +149,13 @@ class Votes(Result):
             ) from error
 
     def _plain(self) -> Row:
-        return {"format": FORMAT, "schema": SCHEMA, **self.context(), "weights": self.weights.tolist()}
+        return {
+            "format": FORMAT,
+            "schema": SCHEMA,
+            **self.context(),
+            "network": self.network,
+            "weights": self.weights.tolist(),
+        }
 
     def _units(self, bits: BitMatrix | np.ndarray) -> np.ndarray:
         on = bits.to_bool(self.layer) if isinstance(bits, BitMatrix) else bits
@@ -229,7 +236,7 @@ def fitted_votes(
         weights, bias = fit(signs, label, len(bias), 0.0, kept, (weights, bias))
     if integers:
         weights, bias = rounded(signs, label, weights, bias, LARGEST)
-    return Votes(layer, weights, bias, len(label))
+    return Votes(layer, weights, bias, len(label), network=network_of(parts))
 
 
 def strongest(weights: np.ndarray, count: int | None) -> np.ndarray:

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from ndg import seeds
 from ndg.activations.batches import Batch, compute_batches, padded
+from ndg.activations.binarize import of_sigmoids
 from ndg.activations.sampling import count, draw, only, shuffled
 from ndg.errors import ConfigError, DataError, nearest
 from ndg.graph.ndg import NDG
@@ -136,11 +137,43 @@ class Resample(_Fitted):
         return self.as_read(neurons, booleans, values.to(output.dtype), output, mask)
 
 
-def choose(name: str, graph: NDG) -> str:
-    """The name of a way to write; `auto` is `boolean` for sigmoids, else `mean`."""
+@dataclass(frozen=True)
+class ByLayer:
+    """0 and 1 in layers of sigmoids, means in others."""
+
+    writings: dict[str, Writing]
+    name = "boolean and mean"
+
+    @property
+    def examples(self) -> int:
+        return max(writing.examples for writing in self.writings.values())
+
+    def values(self, neurons: Neurons, booleans: Bits, numbers: Numbers, output: Output, mask: Maybe = None) -> Output:
+        return self.writings[neurons.layer].values(neurons, booleans, numbers, output, mask)
+
+    def known(self, neurons: Neurons, booleans: Bits) -> Bits | None:
+        return self.writings[neurons.layer].known(neurons, booleans)
+
+
+def choose(name: str, graph: NDG, layers: Iterable[str]) -> str:
+    """The name of a way to write in some layers.
+
+    `auto` is `boolean` where all are layers of sigmoids, `mean` where none is, and stays `auto` where some are.
+    """
     if name == AUTO:
-        return "boolean" if graph.binarizer == "half" else "mean"
+        kinds = {"boolean" if of_sigmoids(graph.binarizer, layer) else "mean" for layer in layers}
+        return kinds.pop() if len(kinds) == 1 else AUTO
     return known(name)
+
+
+def by_layer(passes: Passes, binarizer: str, loader: Iterable[Any] | None, options: RunOptions) -> Writing:
+    """What `auto` writes in the changed layers of some passes, by the binarizer of their bits."""
+    sigmoids = [layer for layer in passes.changed if of_sigmoids(binarizer, layer)]
+    others = tuple(layer for layer in passes.changed if layer not in sigmoids)
+    if not others:
+        return Boolean()
+    means: Writing = WRITINGS["mean"](replace(passes, changed=others), loader, options)
+    return ByLayer({**dict.fromkeys(sigmoids, Boolean()), **dict.fromkeys(others, means)}) if sigmoids else means
 
 
 def known(name: str) -> str:
@@ -169,7 +202,8 @@ def fit(
     an unknown name, without the loader that `mean` and `resample` need, or for `boolean` unless 0 reads as off and 1 as
     on; DataError for an empty or shuffling loader; GraphError for other weights unless `any_network`.
     """
-    name = choose(name, graph)
+    layers = list(layers)
+    name = choose(name, graph, layers)
     if name != "boolean" and loader is None:
         raise ConfigError(
             f"values written as {name!r} are taken from fitting examples; got none; pass fit=LOADER with the examples "
@@ -188,6 +222,8 @@ def fit(
             f"values written as {name!r} are taken from at least one fitting example; the loader of fit= gave none; "
             "check the split"
         )
+    if name == AUTO:
+        return by_layer(passes, graph.binarizer, loader, options)
     return WRITINGS[name](passes, loader, options)
 
 

@@ -27,11 +27,14 @@ from torch import Tensor, nn
 from ndg import atomic, checksums, config, models
 from ndg.data.inputs import Form
 from ndg.errors import CheckpointError
+from ndg.models.binary import make_binary
 from ndg.models.resize import resize
 
 _KEY, _DESCRIPTION, _CHECKSUM = "ndg", "description_checksum", "checksum"
 REMOVED = "removed"
 """Entry of a description: the units and blocks that were removed, in order."""
+BINARY = "binary"
+"""Entry of a description: module paths of layers whose units are off or on."""
 _LAST = re.compile(r'(?:, )?"([^"]*)": "([0-9a-f]{32})"\}\Z')
 """Name and checksum at the end of a description."""
 
@@ -66,6 +69,7 @@ def load(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
                 "give a checkpoint that this version of ndg wrote"
             ) from error
         shape(network, tensors, about, path)
+        _with_binary_layers(network, tensors, about, path)
         fill(network, tensors, path)
     return network, about
 
@@ -87,6 +91,19 @@ def shape(network: nn.Module, tensors: Mapping[str, Tensor], about: Mapping[str,
         lost = [f"{units} units"] * bool(units) + [f"{len(dropped)} blocks"] * bool(dropped)
         vars(network)["title"] = f"{title}, without {' and '.join(lost)}"
     return list(removed)
+
+
+def _with_binary_layers(
+    network: nn.Module, tensors: Mapping[str, Tensor], about: Mapping[str, Any], path: str | Path
+) -> None:
+    """Make the layers of a description binary; their values are filled in with the weights."""
+    try:
+        for layer in about.get(BINARY, ()):
+            make_binary(network, layer, *(tensors[f"{layer}.{name}"] for name in ("thresholds", "off", "on")))
+    except (LookupError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path} must list its binary layers with their values; {error}; give a checkpoint that ndg wrote"
+        ) from error
 
 
 def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: str | Path) -> None:

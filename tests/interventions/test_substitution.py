@@ -208,12 +208,31 @@ def test_a_boolean_that_was_never_seen_leaves_the_activation():
 
 def test_the_choice_of_a_writing():
     model, loader, graph, *_ = setting(images, "latent", "first")
-    assert substitution.choose("auto", graph) == "mean"
+    assert substitution.choose("auto", graph, ["latent"]) == "mean"
     half = ndg.mine(
         ndg.extract(model, loader, layers=["latent"], settings=ndg.ReadingSettings(binarizer="half")), alpha=1.5
     )
-    assert substitution.choose("auto", half) == "boolean"
+    assert substitution.choose("auto", half, ["latent"]) == "boolean"
     with pytest.raises(ConfigError, match=r"boolean, mean, resample; got 'means'.*mean"):
-        substitution.choose("means", graph)
+        substitution.choose("means", graph, ["latent"])
     with pytest.raises(ConfigError, match="pass fit=LOADER"):
         substitution.fit("mean", model, graph, None, ["latent"])
+
+
+def test_auto_writes_by_layer():
+    """0 and 1 in a layer of sigmoids, means in a linear one, whatever other layers the graph has."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 6), nn.Sigmoid(), nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3)).eval()
+    loader = [torch.randn(40, 4)]
+    graph = ndg.mine(ndg.extract(model, loader, layers=["1", "2"]), alpha=1.5)
+    assert graph.binarizer == "1: half, 2: positive"
+    alone = {layer: substitution.fit("auto", model, graph, loader, [layer]) for layer in ("1", "2")}
+    assert {layer: way.name for layer, way in alone.items()} == {"1": "boolean", "2": "mean"}
+    both = substitution.fit("auto", model, graph, loader, ["1", "2"])
+    assert both.name == "boolean and mean"
+    assert both.examples == alone["2"].examples
+    batch = next(iter(compute_batches(loader, 16)))
+    known = Passes.of(model, graph, ["1", "2"]).baseline(batch)
+    for layer, way in alone.items():
+        arguments = known.neurons[layer], known.bits[layer], known.numbers, known.outputs[layer]
+        assert torch.equal(both.values(*arguments), way.values(*arguments))

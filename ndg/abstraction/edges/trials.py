@@ -95,7 +95,7 @@ def try_edges(
     forced = forcings(graph, order, how)
     where = [forcing.layer for forcing in forced]
     passes = {layer: of([layer]) for layer in where if (layer,) != watch.changed}
-    values = substitution.choose(settings.values, graph)
+    values = substitution.choose(settings.values, graph, where or names[:1])
     writing = substitution.fit(values, model, graph, fit, where or names[:1], options=options, any_network=True)
     ends = (codes.astype(np.int64) for codes in (graph.implications.antecedents, graph.implications.consequents))
     study = Study(watch, passes, forced, how, writing, *ends)
@@ -104,7 +104,7 @@ def try_edges(
         "at_least": settings.at_least,
         "q": settings.q,
         "least": settings.least,
-        "values": values,
+        "values": writing.name,
         "fitted": writing.examples,
         "split": settings.split,
         "seed": options.seed,

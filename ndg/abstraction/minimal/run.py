@@ -90,8 +90,8 @@ def minimal(
     """
     check_labels(graph)
     check_order(loader)
-    substitution.choose(settings.values, graph)
     layer = one_layer(graph, settings.layer, "a minimal intervention sets units of one layer")
+    substitution.choose(settings.values, graph, [layer])
     check_alternatives(graph)
     model = placed(model, options)
     passes = Passes.of(model, graph, [layer], options.threads, any_network=settings.any_network)

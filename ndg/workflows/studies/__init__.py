@@ -18,6 +18,7 @@ STUDIES: dict[str, str] = {
     "rotation": "the layer in the basis of its principal components, compared with its units",
     "counterfactual": "the decoder trained on counterfactual latents, before and after",
     "causal": "the graph of recombined examples: votes, sets that suffice, certificates, and their controls",
+    "faithful": "the network trained towards its votes until they say truly what it does, with controls",
     "sweep": "every alpha and beta, over trainings; the largest alpha at which Q aligns on validation",
 }
 TRIAL = "trial"

@@ -1,0 +1,235 @@
+"""Figures of the causal graph of one training, part by part."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import ndg
+from benchmarks.trained import splits, trained
+from ndg.bits.matrix import BitMatrix
+from ndg.causal import (
+    AccuracySettings,
+    Effects,
+    FaithfulSettings,
+    ForcingSettings,
+    InterchangeAccuracy,
+    SetSettings,
+    effects,
+    forced_effects,
+    interchange_accuracy,
+    smallest,
+    train_faithful,
+)
+from ndg.causal.accuracy import BITS, FITTED
+from ndg.causal.control_sets import prototype_sets
+from ndg.causal.faithful import CONTROLS, FAITHFUL, ORIGINAL
+from ndg.causal.recombination import INDEPENDENT, MIX, recombine
+from ndg.causal.sufficient import common_literals, sufficient_sets
+from ndg.nodes import LABEL
+
+LAYER, BEHIND = "latent", "decoder.fc1"
+FIT, HELD = 10_000, 5_000
+"""Examples of the training split from which hybrids are made, and of the test split on which pairs are judged."""
+
+MEMBERS = 14
+
+Figures = Iterator[tuple[str, float]]
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """One training of a network, and what several parts need of it."""
+
+    name: str
+    seed: int
+    folder: Path
+    quick: bool
+
+    @cached_property
+    def model(self) -> nn.Module:
+        return trained(self.name, self.seed, self.folder)
+
+    @cached_property
+    def options(self) -> ndg.RunOptions:
+        return ndg.RunOptions(seed=self.seed)
+
+    @cached_property
+    def train(self) -> Any:
+        return self._loader("train", FIT)
+
+    @cached_property
+    def validation(self) -> Any:
+        return self._loader("validation", None)
+
+    @cached_property
+    def test(self) -> Any:
+        return self._loader("test", HELD)
+
+    def _loader(self, split: str, most: int | None) -> Any:
+        """The first examples of a split."""
+        examples: Any = splits(self.name)[split]
+        return (examples if most is None else examples[torch.arange(min(len(examples), most))]).loader()
+
+    @cached_property
+    def bits(self) -> BitMatrix:
+        return ndg.extract(self.model, self.train, [LAYER, BEHIND])
+
+    @cached_property
+    def graph(self) -> ndg.NDG:
+        return ndg.mine(self.bits, "paper", alpha=2)
+
+    @cached_property
+    def accuracy(self) -> InterchangeAccuracy:
+        settings = AccuracySettings(fit=2000 if self.quick else 20_000, pairs=500 if self.quick else 10_000)
+        loaders = self.train, self.validation, self.test
+        return interchange_accuracy(
+            self.model, *loaders, LAYER, like=self.bits, settings=settings, options=self.options
+        )
+
+    @cached_property
+    def effects(self) -> Effects:
+        n = 2000 if self.quick else 20_000
+        hybrids = recombine(self.model, self.train, LAYER, INDEPENDENT, n, like=self.bits, options=self.options)
+        return effects(hybrids, LAYER, self.bits)
+
+    @cached_property
+    def labels(self) -> list[int]:
+        return list(range(2 if self.quick else self.graph.nodes.labels))
+
+
+def votes(training: Training) -> Figures:
+    """Interchange accuracy of votes, with the lead over controls."""
+    yield "test_accuracy", right_share(training.model, training.test)
+    table = training.accuracy
+    own, best = table[FITTED], table.best_control
+    assert own.covered is not None
+    assert best.lead is not None
+    assert best.lead_interval is not None
+    yield "iia", own.right[0] / own.right[1]
+    yield "iia_ceiling", table[BITS].right[0] / table[BITS].right[1]
+    yield "iia_lead", best.lead
+    yield "iia_lead_low", best.lead_interval[0]
+    yield "iia_neither", own.neither[0] / max(own.neither[1], 1)
+    yield "iia_at_coverage_80", own.covered
+
+
+def forcing(training: Training) -> Figures:
+    """Signs of votes against the effects of forcing units."""
+    some = ForcingSettings(examples=200 if training.quick else 1024)
+    forced = forced_effects(
+        training.model,
+        training.graph,
+        training.train,
+        training.test,
+        training.effects,
+        settings=some,
+        options=training.options,
+    )
+    right, votes, *_ = forced.sign_survival(training.accuracy.votes)
+    yield "vote_sign_survival", right / votes
+    assert forced.correlation is not None
+    yield "factorial_correlation", forced.correlation
+
+
+def label_sets(training: Training) -> Figures:
+    """Literals that force a label, against prototypes of the same size."""
+    model, graph, train, test = training.model, training.graph, training.train, training.test
+    targets = [f"{LABEL}:{label}" for label in training.labels]
+    settings = SetSettings(at_most=MEMBERS, at_least=1.0, examples=100 if training.quick else 512)
+    options = training.options
+    sets = sufficient_sets(model, graph, train, test, training.effects, targets, settings=settings, options=options)
+    sizes = [MEMBERS] * graph.nodes.labels
+    prototypes = prototype_sets(model, graph, training.bits, train, test, LAYER, sizes, options=options)
+    aligned = float(np.mean([each.test[1] / each.test[0] for each in sets.sets]))
+    best = max(float(total.share[training.labels].mean()) for total in prototypes.values())
+    yield "set_aligned_14", aligned
+    yield "set_lead_14", aligned - best
+
+
+def hidden_sets(training: Training) -> Figures:
+    """Literals of the next layer with a set of literals that makes them true."""
+    hidden = common_literals(training.bits, BEHIND)[: 6 if training.quick else None]
+    sets = sufficient_sets(
+        training.model,
+        training.graph,
+        training.train,
+        training.test,
+        training.effects,
+        hidden,
+        options=training.options,
+    )
+    assert sets.covered is not None
+    yield "hidden_covered", sets.covered
+
+
+def certificates(training: Training) -> Figures:
+    """Literals that are proved to decide a label."""
+    orders = {label: training.accuracy.votes.order(label) for label in training.labels}
+    proofs = smallest(
+        training.model, training.graph, training.train, LAYER, orders, options=training.options
+    ).certificates
+    proved = [len(proof.members) for proof in proofs if proof.status == "proved"]
+    yield "classes_certified", float(len(proved))
+    units = training.bits.nodes.slice(LAYER)
+    yield "certified_size", float(np.mean(proved)) if proved else float(units.stop - units.start)
+
+
+def faithful(training: Training) -> Figures:
+    """Training towards at most 100 votes, beside controls: all of them for the first seed."""
+    quick, options, examples = training.quick, training.options, splits(training.name)
+    settings = FaithfulSettings(steps=20, fit=1000, pairs=300) if quick else FaithfulSettings()
+    model, train, bits = training.model, training.train, training.bits
+    n = (settings.fit * 3 // 4, settings.fit // 4)
+    hybrids = [
+        recombine(model, train, LAYER, mode, each, like=bits, options=options)
+        for mode, each in zip((MIX, INDEPENDENT), n, strict=True)
+    ]
+    graph = ndg.votes(hybrids, LAYER, per_label=settings.per_label)
+    controls = CONTROLS if training.seed == 0 and not quick else ()
+    result = train_faithful(
+        model,
+        graph,
+        examples["train"].loader(),
+        examples["test"].loader(),
+        like=bits,
+        settings=settings,
+        controls=controls,
+        options=options,
+    )
+    print(result.frame().to_string(), file=sys.stderr, flush=True)
+    again = result[FAITHFUL].again
+    yield "faithful_iia", again.right[0] / again.right[1]
+    yield "faithful_iia_before", result[ORIGINAL].again.right[0] / result[ORIGINAL].again.right[1]
+    yield "faithful_edges", float(result.votes.edges)
+    yield "faithful_accuracy_loss", result.accuracy_loss
+    if result.certified_size is not None:
+        yield "faithful_certified_size", result.certified_size
+
+
+PARTS: dict[str, Callable[[Training], Figures]] = {
+    "votes": votes,
+    "forcing": forcing,
+    "label_sets": label_sets,
+    "hidden_sets": hidden_sets,
+    "certificates": certificates,
+    "faithful": faithful,
+}
+
+
+def right_share(model: nn.Module, loader: Any) -> float:
+    """Share of the examples that a network classifies correctly."""
+    right = total = 0
+    with torch.no_grad():
+        for inputs, labels in loader:
+            right += int((model(inputs).argmax(dim=1) == labels).sum())
+            total += len(labels)
+    return right / total
