@@ -6,7 +6,7 @@ PEERS := $(VENV)/.peers
 JOBS ?= 2
 ROUNDS ?= 2000
 DEMO := digits_mlp digits_cnn digits_vit
-BENCHMARKS := $(filter-out __init__ browser efficiency_report frame memory timing trained workloads,$(basename $(notdir $(wildcard benchmarks/*.py))))
+BENCHMARKS := $(filter-out __init__ browser causal_parts efficiency_report frame memory timing trained workloads,$(basename $(notdir $(wildcard benchmarks/*.py))))
 QUICKLY := not slow and not ray and not browser
 FAST := $(addprefix tests/,bits/test_matrix.py bits/test_packing.py graph/test_condensation.py graph/test_edges.py \
 	graph/test_export.py graph/test_files.py graph/test_rules.py graph/test_statistics.py graph/test_verdicts.py \

@@ -265,7 +265,7 @@ def _read(
                     "tensors as inputs; got inputs by name; choose a later layer"
                 )
             trace.clear()
-            values = batch.inputs
+            values: Any = batch.inputs
             if cut is not None:
                 forward(network, batch.inputs)
                 values = trace[cut]
