@@ -13,7 +13,17 @@ from benchmarks import browser, frame
 
 ROOT = Path(__file__).parent.parent.parent
 
-HELPERS = ("__init__", "browser", "causal_parts", "efficiency_report", "frame", "memory", "timing", "trained", "workloads")
+HELPERS = (
+    "__init__",
+    "browser",
+    "causal_parts",
+    "efficiency_report",
+    "frame",
+    "memory",
+    "timing",
+    "trained",
+    "workloads",
+)
 
 KEYS: dict[str, set[str]] = {
     "align": {"align_two_cores_gain", "align_over_forward", "auto_estimate_ratio"},
