@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import ndg
+from ndg.activations.sampling import Subset
 from ndg.bits.matrix import BitMatrix
 from ndg.causal import AccuracySettings, Votes, interchange_accuracy
 from ndg.causal.accuracy import BITS, CROSSED, FITTED, OWN_RANDOM, SHUFFLED, WITHOUT_INTERVENTION
@@ -55,6 +56,17 @@ def test_hybrids_have_the_labels_of_base_source_and_outcome_also_on_the_bits(net
             np.testing.assert_array_equal(found.source, label[source])
             np.testing.assert_array_equal(found.number, base)
             np.testing.assert_array_equal(found.bits.to_bool("1"), (mix > 0.5).numpy())
+
+
+def test_hybrids_of_drawn_examples_are_those_of_the_same_examples_in_a_loader(network, loader):
+    numbers = np.arange(3, 90, 4)
+    some, plain = Subset(loader, numbers), [tuple(column[numbers] for column in loader[0])]
+    bits = ndg.extract(network, loader, ["1"])
+    for n in (9, 60):
+        first, second = (hybrids(network, each, "1", n=n, like=bits) for each in (some, plain))
+        assert first.bits == second.bits
+        np.testing.assert_array_equal(first.base, second.base)
+        np.testing.assert_array_equal(first.number, second.number)
 
 
 def test_what_is_written_for_the_bits_comes_from_the_examples_that_are_passed(loader):
