@@ -13,7 +13,7 @@ from pathlib import Path
 from ndg.errors import NDGError
 from ndg.locations import Locations
 
-PACKAGES = ("torch", "transformers", "numpy", "numba", "networkx", "ray", "pymongo", "neosqlite", "pandas", "graphviz",
+PACKAGES = ("torch", "transformers", "numpy", "numba", "networkx", "ray", "pymongo", "pandas", "graphviz",
             "pygraphviz", "safetensors", "scikit-learn")  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from ndg.config import Experiment
 from ndg.errors import ConfigError, GraphError
 from ndg.executors import ray_session
 from ndg.graph.ndg import NDG
-from ndg.runs.query import portable
+from ndg.runs.query import validated
 from tests.references.graph_cases import drawn
 
 
@@ -99,7 +99,7 @@ def test_a_query_of_python_is_a_mapping(root):
         assert len(log.find({})) == len(log.find(None)) == 2
         for where in ([], "", 0, False):
             with pytest.raises(ValueError, match="a query is asked by a dictionary of fields or operators; got"):
-                portable(where)
+                validated(where)
 
 
 @pytest.mark.parametrize("words", [[], ["train"], ["runs"], ["configs"], ["completion"]], ids=" ".join)

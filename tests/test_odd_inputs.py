@@ -16,7 +16,7 @@ from ndg import cli, config
 from ndg.config import Experiment, validation
 from ndg.errors import ConfigError, UserError
 from ndg.locations import Locations
-from ndg.runs.query import portable
+from ndg.runs.query import validated
 
 ROOT = Path(__file__).parent.parent
 
@@ -113,7 +113,7 @@ def test_a_deep_query_is_refused(depth: int, tmp_path: Path, capsys: pytest.Capt
     assert cli.main(["runs", "--runs", str(tmp_path), "--where", where]) == 2
     message = capsys.readouterr().err
     assert "a query has at most 20 levels" in message or "--where takes a MongoDB query as JSON" in message
-    assert portable(json.loads('{"$or": [' * 19 + '{"kind": "train"}' + "]}" * 19))
+    assert validated(json.loads('{"$or": [' * 19 + '{"kind": "train"}' + "]}" * 19))
 
 
 @pytest.mark.parametrize(
@@ -177,4 +177,4 @@ def test_the_command_line_works_without_home_and_in_the_locale_c(tmp_path: Path,
 def test_a_query_is_not_any_json():
     for where in ([], ["a"], "a", 3):
         with pytest.raises(UserError, match="a query is asked by a dictionary of fields or operators"):
-            portable(where or ["a"])
+            validated(where or ["a"])

@@ -126,7 +126,7 @@ class Log(AbstractContextManager["Log"]):
         """
         mine: dict[str, Any] = {"kind": "train", "training_digest": training_digest}
         mine |= {} if seed is None else {"seeds.seed": seed}
-        complete = {**mine, "status": COMPLETED, metric: {"$exists": True}}
+        complete = {**mine, "status": COMPLETED, metric: {"$ne": None}}
         matches = self.find(complete, [(metric, -1), ("started", -1)], metrics=False)
         if matches and fits and len({run.figure("results.data.digest") for run in matches}) > 1:
             matches = list(filter(fits, matches)) or matches

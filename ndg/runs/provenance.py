@@ -12,7 +12,7 @@ from typing import Any
 
 PACKAGES = (
     *("torch", "numpy", "numba", "networkx", "ray", "transformers", "scikit-learn", "scipy", "pandas", "safetensors"),
-    *("omegaconf", "pymongo", "neosqlite", "graphviz", "pygraphviz"),
+    *("omegaconf", "pymongo", "graphviz", "pygraphviz"),
 )
 
 _PASSWORD = re.compile(r"(?<=://)([^\s:@/]*):\S*@")

@@ -2,10 +2,9 @@
 
     {"results.trial.q.test.aligned": {"$gt": 0.9}, "tags": "paper", "$or": [{"kind": "train"}, {"kind": "align"}]}
 
-Fields are dotted paths. A plain value matches an equal one, and a list (tags) that holds it; null matches null and what
-is absent. `$exists` asks for a value, so null counts as absent. `$gt $gte $lt $lte` compare numbers with numbers and
-text with text, `$regex` reads text. The embedded file's engine compares across types, tells `$ne` on lists and null
-apart from MongoDB, and lacks `$not`; so a query is rewritten here into forms that mean the same everywhere, or refused.
+Fields are dotted paths. All stores answer as MongoDB does (`ndg.runs.matching`): a plain value matches an equal one,
+and a list (tags) that holds it; null matches null and what is absent. `$gt $gte $lt $lte` compare numbers with numbers
+and text with text, `$regex` reads text. Other operators are refused.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ndg.errors import StoreError, UserError, nearest
+from ndg.runs import patterns
 from ndg.runs.plain import plain
 
 FIELD = ("$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$exists", "$regex", "$options", "$all")
@@ -22,30 +22,36 @@ LOGICAL = ("$and", "$or", "$nor")
 DEPTH = 20
 """Levels of a query; readers of queries call themselves for each."""
 
-_PATH = re.compile(r"[\w :~/#@+-]+(\.[\w :~/#@+-]+)*", re.ASCII)
-
 Sort = str | Iterable[str | tuple[str, int]] | None
 
 
-def portable(where: Any, depth: int = 1) -> dict[str, Any]:
-    """A query, rewritten so that all stores answer it alike.
+def validated(where: Any, depth: int = 1) -> dict[str, Any]:
+    """The query with plain values, an operator for each, and flags inside the patterns.
 
     Raises UserError for an operator outside the language (naming the nearest), a bad path or a value of the wrong kind,
     and for a query nested deeper than `DEPTH`.
     """
     if depth > DEPTH:
         raise UserError(f"a query has at most {DEPTH} levels; got more; write it flatter, with one $or of all cases")
-    parts: list[dict[str, Any]] = []
+    query: dict[str, Any] = {}
     for key, condition in _mapping({} if where is None else where, "a query").items():
         if key in LOGICAL:
             if not isinstance(condition, list | tuple) or not condition:
                 raise UserError(f"{key} takes a list of one or more queries; got {condition!r}")
-            parts.append({key: [portable(query, depth + 1) for query in condition]})
+            query[key] = [validated(part, depth + 1) for part in condition]
         elif key.startswith("$"):
             raise UserError(f"a query has no {key!r} at the top; {nearest(key, LOGICAL)}; fields are dotted paths")
         else:
-            parts.append(_field(check_path(key), condition))
-    return _all(parts)
+            query[check_path(key)] = _field(key, condition)
+    return query
+
+
+def paths(query: Mapping[str, Any]) -> set[str]:
+    """All fields that a checked query names."""
+    named: set[str] = set()
+    for key, condition in query.items():
+        named |= set().union(*map(paths, condition)) if key in LOGICAL else {key}
+    return named
 
 
 def ordering(sort: Sort) -> list[tuple[str, int]]:
@@ -63,8 +69,11 @@ def ordering(sort: Sort) -> list[tuple[str, int]]:
 
 
 def check_path(path: str) -> str:
-    if not isinstance(path, str) or not _PATH.fullmatch(path):
+    """The path. Raises UserError where no document can have such a field."""
+    parts = path.split(".") if isinstance(path, str) else [""]
+    if not all(parts) or any(part.startswith("$") for part in parts):
         raise UserError(f"a field is a dotted path such as results.trial.q.test.aligned; got {path!r}")
+    _check_text(path, path)
     return path
 
 
@@ -72,59 +81,32 @@ def _field(path: str, condition: Any) -> dict[str, Any]:
     if isinstance(condition, re.Pattern):
         condition = {"$regex": condition}
     if not isinstance(condition, Mapping):
-        return _one_of(path, [_scalar(path, condition)])
+        return {"$eq": _scalar(path, condition)}
     operators = _mapping(condition, path)
     for operator in operators:
         if operator not in FIELD:
             hint = nearest(operator, FIELD) if operator.startswith("$") else "name a field inside it with a dot"
-            raise UserError(f"{path} cannot be asked by {operator!r}; {hint}")
+            allowed = f"; operators are {' '.join(FIELD)}" if operator.startswith("$") else ""
+            raise UserError(f"{path} cannot be asked by {operator!r}; {hint}{allowed}")
     if "$options" in operators and "$regex" not in operators:
         raise UserError(f"$options belongs to a $regex; {path} has none")
-    return _all([part for name, value in operators.items() for part in _rewrite(path, name, value, operators)])
+    return {name: _operand(path, name, value, operators) for name, value in operators.items() if name != "$options"}
 
 
-def _rewrite(path: str, operator: str, value: Any, together: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _operand(path: str, operator: str, value: Any, together: Mapping[str, Any]) -> Any:
     match operator:
-        case "$eq":
-            return [_one_of(path, [_scalar(path, value)])]
-        case "$ne":
-            return [_none_of(path, [_scalar(path, value)])]
-        case "$in":
-            return [_one_of(path, _scalars(path, operator, value))]
-        case "$nin":
-            return [_none_of(path, _scalars(path, operator, value))]
-        case "$all":
-            return [_one_of(path, [item]) for item in _scalars(path, operator, value)]
+        case "$in" | "$nin" | "$all":
+            return _scalars(path, operator, value)
         case "$exists":
-            return [_none_of(path, [None]) if value else _one_of(path, [None])]
-        case "$gt" | "$gte" | "$lt" | "$lte":
-            value = _scalar(path, value)
-            if value is None or isinstance(value, bool):
-                raise UserError(f"{operator} compares numbers or text; {path} was asked with {value!r}")
-            return [{path: {operator: value, "$type": "string" if isinstance(value, str) else "number"}}]
+            if not isinstance(value, bool | int):
+                raise UserError(f"$exists takes true or false; {path} was asked with {value!r}")
+            return bool(value)
         case "$regex":
-            return [{path: {"$regex": _pattern(path, value, together), "$type": "string"}}]
-    return []  # $options, read with its $regex
-
-
-def _one_of(path: str, values: list[Any]) -> dict[str, Any]:
-    some = [value for value in values if value is not None]
-    parts: list[dict[str, Any]] = [{path: {"$in": some}}] if some else []
-    if len(some) < len(values):
-        # neosqlite takes `{path: null}` inside `$and` for "absent", and finds the null of `$in` inside dictionaries.
-        parts += [{path: {"$exists": False}}, {path: {"$type": "null"}}]
-    return parts[0] if len(parts) == 1 else {"$or": parts}
-
-
-def _none_of(path: str, values: list[Any]) -> dict[str, Any]:
-    some = [value for value in values if value is not None]
-    parts: list[dict[str, Any]] = [{path: {"$nin": some}}] if some else []
-    parts += [{"$nor": [_one_of(path, [None])]}] if len(some) < len(values) else []
-    return _all(parts)
-
-
-def _all(parts: list[dict[str, Any]]) -> dict[str, Any]:
-    return parts[0] if len(parts) == 1 else {"$and": parts} if parts else {}
+            return _pattern(path, value, together)
+    value = _scalar(path, value)
+    if operator not in ("$eq", "$ne") and (value is None or isinstance(value, bool)):
+        raise UserError(f"{operator} compares numbers or text; {path} was asked with {value!r}")
+    return value
 
 
 def _pattern(path: str, value: Any, together: Mapping[str, Any]) -> str:
@@ -138,10 +120,7 @@ def _pattern(path: str, value: Any, together: Mapping[str, Any]) -> str:
         raise UserError(f"$regex takes a text, with $options among i, m, s, x; {path} was asked with {value!r}")
     _check_text(path, value)
     pattern = f"(?{''.join(sorted(set(options)))}){value}" if options else value
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise UserError(f"{value!r} is not a regular expression: {error}") from error
+    patterns.check(pattern)
     return pattern
 
 

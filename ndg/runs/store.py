@@ -1,41 +1,44 @@
-"""Stores of run documents: an embedded file or a MongoDB server.
+"""Stores of run documents: an embedded file, a MongoDB server, or memory.
 
 Nothing is opened before the first operation, and reading makes no file. Every error of a driver becomes a StoreError.
 """
 
 from __future__ import annotations
 
-import logging
+import copy
 import os
 import threading
 import weakref
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from ndg.errors import ConfigError, StoreError, nearest
+from ndg.errors import ConfigError, StoreError, UserError, nearest
 from ndg.paths import path_of
 from ndg.runs.provenance import mask
-from ndg.runs.query import Sort, ordering, portable
+from ndg.runs.query import Sort
+from ndg.runs.selection import Selection
 
 DEFAULT: Final = "runs/ndg.db"
 FILE: Final = "ndg.db"
-LIMIT: Final = 2**31 - 1  # documents; a larger limit is none
-BUSY = 30.0  # seconds that a writer waits for another process to finish writing to the same file
 
-# Milliseconds; an option of the same name in the URI wins. Without them an absent server stops a run for 30 s or more.
-TIMEOUTS = {"serverSelectionTimeoutMS": 3_000, "connectTimeoutMS": 3_000, "socketTimeoutMS": 10_000}
+Document = dict[str, Any]
+Edit = Callable[[Document | None], Document | None]
+"""Makes the next version of a document from the present one; None stands for no document."""
 
 
-@dataclass(frozen=True)
-class Link:
-    """An open connection: collection, transactions, closing."""
+class Link(Protocol):
+    """An open connection."""
 
-    collection: Any
-    close: Callable[[], None]
-    transaction: Callable[[], AbstractContextManager[Any]] = nullcontext
+    def find(self, selection: Selection) -> list[Document]:
+        """The wanted documents."""
+
+    def change(self, id: str, edit: Edit) -> None:
+        """Put the next version in place of a document, with no other change in between."""
+
+    def close(self) -> None:
+        """Free what the connection holds."""
 
 
 class Store:
@@ -50,28 +53,30 @@ class Store:
         self._link: Link | None = None
         self._finalizer: Callable[[], Any] = lambda: None
 
-    def insert(self, document: dict[str, Any]) -> bool:
+    def insert(self, document: Document) -> bool:
         """Insert a document; False, with nothing written, if its `_id` exists."""
-        try:
-            self._do(lambda collection: collection.insert_one(document), write=True)
-        except StoreError as error:
-            if type(error.__cause__).__name__ in ("DuplicateKeyError", "IntegrityError"):
-                return False
-            raise
-        return True
+        return self._change(document["_id"], lambda old: document if old is None else old) is None
 
     def update(self, id: str, change: Mapping[str, Any], where: Mapping[str, Any] | None = None) -> bool:
-        """Apply `$set`, `$addToSet` or `$pull`; False without a document that also matches `where`.
+        """Apply `$set`, `$addToSet` or `$pull`; False without a document that also matches `where`."""
+        fitting = Selection(where, None, None, None)
+        done = False
 
-        neosqlite turns what `$push` adds into text and a top-level boolean into 0 or 1; neither is used here.
-        """
-        query = portable({"_id": id, **(where or {})}) if where else {"_id": id}
-        done = self._do(lambda collection: collection.update_one(query, dict(change)), write=True)
-        return done is not None and done.matched_count > 0
+        def edit(old: Document | None) -> Document | None:
+            nonlocal done
+            done = old is not None and bool(fitting.among([old]))
+            return _changed(old, change) if done and old is not None else old
 
-    def replace(self, document: dict[str, Any]) -> None:
+        self._change(id, edit)
+        return done
+
+    def replace(self, document: Document) -> None:
         """Write a document, in place of one with its `_id`."""
-        self._do(lambda collection: collection.replace_one({"_id": document["_id"]}, document, upsert=True), write=True)
+        self._change(document["_id"], lambda _: document)
+
+    def remove(self, id: str) -> bool:
+        """Remove a document; False if there is none."""
+        return self._change(id, lambda _: None) is not None
 
     def find(
         self,
@@ -79,17 +84,10 @@ class Store:
         sort: Sort = None,
         limit: int | None = None,
         fields: Mapping[str, int] | None = None,
-    ) -> list[dict[str, Any]]:
+    ) -> list[Document]:
         """Documents that match `where`; `fields` keeps (1) or drops (0) top-level fields."""
-        query, order = portable(where), ordering(sort)
-
-        def read(collection: Any) -> list[dict[str, Any]]:
-            cursor = collection.find(query, dict(fields) if fields else None)
-            if order:
-                cursor = cursor.sort(order)
-            return list(cursor.limit(min(limit, LIMIT)) if limit else cursor)
-
-        return self._do(read) or []
+        selection = Selection(where, sort, limit, fields)
+        return self._do(lambda link: link.find(selection)) or []
 
     def close(self) -> None:
         with self._lock:
@@ -97,7 +95,19 @@ class Store:
             with suppress(Exception):  # it may be broken already, which is why it is closed
                 self._finalizer()
 
-    def _do(self, work: Callable[[Any], Any], write: bool = False) -> Any:
+    def _change(self, id: str, edit: Edit) -> Document | None:
+        """Change a document; return the version before."""
+        before: Document | None = None
+
+        def remembering(old: Document | None) -> Document | None:
+            nonlocal before
+            before = copy.copy(old)
+            return edit(old)
+
+        self._do(lambda link: link.change(id, remembering), write=True)
+        return before
+
+    def _do(self, work: Callable[[Link], Any], write: bool = False) -> Any:
         with self._lock:
             if self.path is not None and not os.path.exists(self.path):
                 self.close()  # SQLite would go on with a file that was deleted under it
@@ -107,8 +117,9 @@ class Store:
                 if self._link is None:
                     self._link = self._connect()
                     self._finalizer = weakref.finalize(self, self._link.close)
-                with self._link.transaction() if write else nullcontext():
-                    return work(self._link.collection)
+                return work(self._link)
+            except UserError:
+                raise
             except Exception as error:
                 self.close()
                 raise StoreError(f"the run log {self.name} failed: {_reason(error)}; {self._remedy}") from error
@@ -125,27 +136,9 @@ def embedded(uri: str) -> Store:
     path = named.resolve()
 
     def connect() -> Link:
-        import neosqlite
+        from ndg.runs.embedded import EmbeddedLink
 
-        logging.getLogger("neosqlite").addHandler(logging.NullHandler())  # damaged documents are named by the log
-        path.parent.mkdir(parents=True, exist_ok=True)
-        connection = neosqlite.Connection(str(path), timeout=BUSY, check_same_thread=False)
-
-        @contextmanager
-        def transaction() -> Any:
-            with connection.start_session() as session, session.start_transaction():
-                yield
-
-        def close() -> None:
-            if connection.db.in_transaction:
-                connection.db.rollback()
-            connection.close()
-
-        try:
-            return Link(connection["runs"], close, transaction)
-        except BaseException:
-            close()
-            raise
+        return EmbeddedLink(path)
 
     remedy = "check that it is a file of this toolkit in a folder that can be written, or name another with --store"
     return Store(str(named), connect, path, remedy)
@@ -157,14 +150,11 @@ def server(uri: str) -> Store:
     Raises ConfigError for an invalid URI; a server that does not answer is noticed at the first operation.
     """
     name = mask(uri)
-    query = uri.partition("?")[2].lower()
-    options: dict[str, Any] = {key: ms for key, ms in TIMEOUTS.items() if f"{key.lower()}=" not in query}
 
     def connect() -> Link:
-        from pymongo import MongoClient
+        from ndg.runs.server import ServerLink
 
-        client: MongoClient[dict[str, Any]] = MongoClient(uri, appname="ndg", connect=False, **options)
-        return Link(client.get_default_database("ndg")["runs"], client.close)
+        return ServerLink(uri)
 
     if not uri.startswith("mongodb+srv://"):  # that one asks a name server, so it may fail without being wrong
         from pymongo.errors import ConfigurationError
@@ -177,7 +167,17 @@ def server(uri: str) -> Store:
     return Store(name, connect, None, remedy)
 
 
-STORES: dict[str, Callable[[str], Store]] = {"file": embedded, "mongodb": server}
+def memory(name: str) -> Store:
+    """A store in the memory of this process; all stores of one name are the same."""
+    from ndg.runs.memory import MemoryLink
+
+    link = _IN_MEMORY.setdefault(name, MemoryLink())
+    return Store(f"memory://{name}", lambda: link, None, "start again")
+
+
+_IN_MEMORY: dict[str, Link] = {}
+
+STORES: dict[str, Callable[[str], Store]] = {"file": embedded, "mongodb": server, "memory": memory}
 
 
 def connect(uri: str | Path) -> Store:
@@ -188,9 +188,20 @@ def connect(uri: str | Path) -> Store:
         return STORES["file"](text)
     kind = scheme.partition("+")[0]
     if kind not in STORES:
-        hint = nearest(scheme, ("mongodb", "file"))
+        hint = nearest(scheme, STORES)
         raise ConfigError(f"store.uri is a file path or mongodb://...; got {mask(text)}; {hint}")
-    return STORES[kind](rest if kind == "file" else text)
+    return STORES[kind](text if kind == "mongodb" else rest)
+
+
+def _changed(old: Document, change: Mapping[str, Any]) -> Document:
+    """A document after `$set`, `$addToSet` and `$pull` of top-level fields."""
+    new = old | change.get("$set", {})
+    for name, value in change.get("$addToSet", {}).items():
+        items = new.get(name, [])
+        new[name] = items if value in items else [*items, value]
+    for name, value in change.get("$pull", {}).items():
+        new[name] = [item for item in new.get(name, []) if item != value]
+    return new
 
 
 def _reason(error: BaseException) -> str:

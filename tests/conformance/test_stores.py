@@ -20,6 +20,7 @@ def make(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     """Makes an empty store of each kind. A new kind of store adds its line here."""
     uris: dict[str, Callable[[], str]] = {
         "file": lambda: str(tmp_path_factory.mktemp("store") / "made" / "log.db"),
+        "memory": lambda: f"memory://{uuid.uuid4().hex}",
         "mongodb": lambda: f"{request.getfixturevalue('mongo_uri')}/{uuid.uuid4().hex}",
     }
     return lambda: connect(uris[request.param]())

@@ -227,7 +227,7 @@ def test_tags_and_notes_of_others_survive_and_reach_the_record(uri: str, root: P
 def test_a_document_that_somebody_removed_is_put_back(uri: str, root: Path, experiment: Experiment):
     with ndg.runs.start(uri, "train", experiment, root) as run:
         store = ndg.runs.connect(uri)
-        store._do(lambda collection: collection.delete_many({}), write=True)
+        assert store.remove(run.id)
         run.metric({"epoch": 1})
         assert both(uri, run)["metrics"] == [{"epoch": 1}]
         store.close()
