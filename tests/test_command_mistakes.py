@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -15,6 +14,7 @@ import pytest
 
 from ndg import config, runs
 from ndg.cli import main
+from ndg.runs.record import read
 
 ROOT = Path(__file__).parent.parent
 
@@ -123,7 +123,7 @@ def test_ctrl_c_leaves_an_interrupted_run_that_can_be_resumed(tmp_path, capsys):
     assert "interrupted" in err
     assert "Traceback" not in err
     (folder,) = [path for path in tmp_path.iterdir() if path.is_dir()]
-    record = json.loads((folder / "record.json").read_text())
+    record = read(folder)
     assert record["status"] == "INTERRUPTED"
     from ndg.training import load_model
 

@@ -10,6 +10,7 @@ import pytest
 from ndg import config, runs
 from ndg.cli import main
 from ndg.graph.ndg import NDG
+from ndg.runs.record import read
 from tests.scripts import run_module
 from tests.test_estimates import STAGES
 
@@ -75,7 +76,7 @@ def test_an_alignment_leaves_graph_tables_picture_and_report(aligned):
         "ndg.pdf",
         "ndg.svg",
         "report.html",
-        "record.json",
+        "journal.jsonl",
     ):
         assert (place / name).stat().st_size > 100, name
     assert (place / "ndg.pdf").read_bytes().startswith(b"%PDF")
@@ -263,7 +264,7 @@ def test_a_layer_that_does_not_exist_is_answered_with_the_nearest(home, capsys):
     assert "no layer 'latnet' in " in err
     assert "nearest: latent" in err
     for new in set(folder.iterdir()) - before:
-        assert json.loads((new / "record.json").read_text())["status"] == "FAILED"
+        assert read(new)["status"] == "FAILED"
 
 
 @in_a_file

@@ -5,11 +5,11 @@ from ndg.commands.compress import compress
 from ndg.commands.efficiency import efficiency
 from ndg.commands.prune import prune
 from ndg.commands.resources import completion, configs, data, doctor
-from ndg.commands.runs import diff, explain, explore, render, runs, show
+from ndg.commands.runs import diff, explain, explore, render, runs, show, sync
 from ndg.commands.score import score
 from ndg.commands.train import train
 
 __all__ = [
     "align", "completion", "compress", "configs", "data", "diff", "doctor", "efficiency", "explain", "explore", "prune",
-    "render", "runs", "score", "show", "train",
+    "render", "runs", "score", "show", "sync", "train",
 ]  # fmt: skip

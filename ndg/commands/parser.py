@@ -115,6 +115,9 @@ def make_parser(program: str, arguments: Collection[str] | None = None) -> Parse
     show.add_flag("--all", "all of it, also on a terminal (in a file or a pipe: always)")
     show.add_flag("--json", "the whole run document as JSON")
 
+    sync = command("sync", "bring runs from their folders into a run log that is behind", "--store mongodb://HOST/ndg")
+    sync.add_flag("--json", "ids of the runs that were brought, as JSON")
+
     diff = command("diff", "compare the graphs of align runs edge by edge", "RUN RUN --bootstraps 100 --csv FOLDER")
     diff.add("run", "two or more align runs: ids, or unique parts of ids", nargs="+")
     diff.add_flag("--by-number", "match units by number instead of by their booleans")

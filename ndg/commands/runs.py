@@ -1,4 +1,4 @@
-"""`ndg runs`, `show`, `render`, `diff` and `explain`: logged runs and their graphs."""
+"""`ndg runs`, `show`, `sync`, `render`, `diff` and `explain`: logged runs and their graphs."""
 
 from __future__ import annotations
 
@@ -62,6 +62,16 @@ def show(options: Namespace, where: Locations) -> int:
     if options.json or options.all or shape is None:
         return output(options, show.text(record, width=shape and shape[0]), record)
     return output(options, show.screen(record, _figures(record, shape[0]), *shape), record)
+
+
+def sync(options: Namespace, where: Locations) -> int:
+    """Bring runs from the folder of runs into the run log, where it is behind or lacks them."""
+    from ndg import runs
+
+    with runs.open(where.store) as log:
+        taken = log.adopt(where.runs)
+        text = "\n".join([f"{id} is now in {log.uri}" for id in taken]) or f"{log.uri} is up to date with {where.runs}"
+    return output(options, text, taken)
 
 
 def _figures(record: RunRecord, width: int) -> str:

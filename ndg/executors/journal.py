@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import json
 import os
 import time
@@ -24,14 +23,13 @@ from typing import Any, TypeVar
 from ndg.atomic import REMEDY
 from ndg.errors import ConfigError, OutputError
 from ndg.progress import log
+from ndg.signed_lines import read_line, signed_line
 
 T = TypeVar("T")
 
 FORMAT = 1
 SYNC_SECONDS = 1.0
 """The most that a machine which stops loses; a process that is killed loses the line that it writes."""
-
-_SUM = b',"sum":"'
 
 
 @dataclass(frozen=True)
@@ -50,10 +48,10 @@ class Journal:
 
     def line(self, task: int, result: dict[str, Any]) -> bytes:
         """A whole line of the file."""
-        return _signed({"task": task, "digest": self.digest, "result": result})
+        return signed_line({"task": task, "digest": self.digest, "result": result})
 
     def head(self) -> bytes:
-        return _signed({"journal": FORMAT, "digest": self.digest})
+        return signed_line({"journal": FORMAT, "digest": self.digest})
 
 
 class Book:
@@ -227,23 +225,10 @@ def _check(journal: Journal, entry: dict[str, Any] | None) -> None:
         )
 
 
-def _signed(entry: dict[str, Any]) -> bytes:
-    body = json.dumps(entry, separators=(",", ":"), allow_nan=False).encode()[:-1]
-    return body + _SUM + _checksum(body) + b'"}\n'
-
-
 def _read(line: bytes) -> dict[str, Any] | None:
     """What a line says; None when it is not whole."""
-    body, mark, tail = line.rpartition(_SUM)
-    if not mark or tail != _checksum(body) + b'"}\n':
-        return None
-    try:
-        entry = json.loads(body + b"}")
-    except (ValueError, RecursionError):
+    entry = read_line(line)
+    if entry is None:
         return None
     whole = "task" not in entry or (isinstance(entry["task"], int) and isinstance(entry.get("result"), dict))
     return entry if whole and isinstance(entry.get("digest"), str) else None
-
-
-def _checksum(body: bytes) -> bytes:
-    return hashlib.blake2b(body, digest_size=8).hexdigest().encode()

@@ -15,13 +15,14 @@ from ndg.config import Experiment
 from ndg.errors import OutputError, RunNotFoundError, check_list
 from ndg.locations import Locations
 from ndg.paths import path_of
+from ndg.runs import edits, journal
 from ndg.runs.plain import now, plain
 from ndg.runs.provenance import masked, versions, whereabouts
-from ndg.runs.record import BEAT, COMPLETED, FAILED, INTERRUPTED, RUNNING, RunRecord, read_all, span
+from ndg.runs.record import BEAT, COMPLETED, FAILED, FORMAT, INTERRUPTED, RUNNING, RunRecord, read_all, span
 from ndg.runs.run import Run
 from ndg.runs.store import FILE, Store, connect
 
-ATTEMPT = ("started", "host", "pid", "device", "commit", "dirty", "command")
+ATTEMPT = ("started", "host", "pid", "boot", "born", "device", "commit", "dirty", "command")
 
 
 def start(
@@ -50,7 +51,7 @@ def start(
                 continue
             document = _document(folder, kind, experiment, parent, device, tags)
             try:
-                if run.open(document, new=True):
+                if run.open(document):
                     return
             except BaseException:
                 if not run.record:
@@ -80,9 +81,10 @@ def resume(
     root = path_of(folder_root, "the folder of runs").absolute()
     unfinished_run = unfinished(root, experiment, kind=kind, parent=parent)
 
-    return Run(
-        _store(store, root), root, lambda run: run.open(_reopened(unfinished_run, root, device), new=False), beat
-    )
+    def begin(run: Run) -> None:
+        run.reopen(unfinished_run, _reopened(unfinished_run, root, device))
+
+    return Run(_store(store, root), root, begin, beat)
 
 
 def start_or_resume(
@@ -149,7 +151,8 @@ def _document(
     config, lost = plain(experiment.to_dict(), "config")
     fields: dict[str, Any] = {
         "_id": folder.name,
-        "format": 2,
+        "format": FORMAT,
+        "revision": 1,
         "kind": kind,
         "name": experiment.name,
         "parent": parent,
@@ -170,8 +173,7 @@ def _document(
         "results": {},
         "artefacts": [],
         "nonfinite": lost,
-        "tags": [str(tag) for tag in tags],
-        "notes": "",
+        **edits.fields(edits.of({"tags": [str(tag) for tag in tags]})),
     }
     return RunRecord(fields)
 
@@ -190,6 +192,7 @@ def _reopened(old: RunRecord, root: Path, device: str | None) -> RunRecord:
         {
             **old,
             **where,
+            "revision": old.get("revision", 0) + 1,
             "status": RUNNING,
             "error": None,
             "ended": None,
@@ -221,7 +224,7 @@ def _make(root: Path, id: str) -> Path | None:
 
 def _remove(folder: Path) -> None:
     with suppress(OSError):
-        (folder / "record.json").unlink(missing_ok=True)
+        (folder / journal.FILE).unlink(missing_ok=True)
         folder.rmdir()
 
 

@@ -60,7 +60,11 @@ class EmbeddedLink:
             documents = _assembled(ids, _named(reader, exact) if id is None else _of_runs(reader, ids))
             chosen = selection.choose(documents)
         chosen = chosen[: selection.limit]
-        whole = _assembled({number: ids[number] for number in chosen}, _of_runs(reader, chosen))
+        wanted = {number: ids[number] for number in chosen}
+        if 1 in selection.fields.values() and id is None:
+            whole = _assembled(wanted, _kept(reader, selection.fields))
+        else:
+            whole = _assembled(wanted, _of_runs(reader, chosen))
         return [selection.trim(whole[number]) for number in chosen]
 
     def change(self, id: str, edit: Callable[[dict[str, Any] | None], dict[str, Any] | None]) -> None:
@@ -179,6 +183,15 @@ def _named(reader: sqlite3.Connection, paths: Iterable[str]) -> Iterator[tuple[i
     for path in paths:
         for run, text in reader.execute("SELECT run, text FROM parts WHERE path = ?", (path,)):
             yield run, path, text
+
+
+def _kept(reader: sqlite3.Connection, fields: Iterable[str]) -> Iterator[tuple[int, str, str]]:
+    """All parts of some fields."""
+    exact, inside = parts.needed(fields, whole=True)
+    yield from _named(reader, exact)
+    for start in inside:
+        within = (start, start[:-1] + "-")  # the character after the comma
+        yield from reader.execute("SELECT run, path, text FROM parts WHERE path > ? AND path < ?", within)
 
 
 def _of_runs(reader: sqlite3.Connection, numbers: Iterable[int]) -> Iterator[tuple[int, str, str]]:

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from ndg.errors import RunNotFoundError, nearest
+from ndg.errors import OutputError, RunNotFoundError, nearest
 from ndg.progress import log as messages
+from ndg.runs import edits, merging, show
 from ndg.runs import record as records
-from ndg.runs import show
 from ndg.runs.query import Sort
 from ndg.runs.record import COMPLETED, RunRecord
+from ndg.runs.selection import Selection
 from ndg.runs.store import DEFAULT, FILE, Store, connect
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Log(AbstractContextManager["Log"]):
     def __init__(self, store: Store, local: Path | None = None) -> None:
         self.store = store
         self._local = local
+        self._behind: set[str] = set()  # runs that messages have named
 
     @property
     def uri(self) -> str:
@@ -54,15 +56,22 @@ class Log(AbstractContextManager["Log"]):
         Damaged documents are left out with a warning. The folder of a run is the one beside the log, or in the folder
         of runs, where a run of its id is there.
         """
-        documents, whole = self.store.find(where, sort, limit, None if metrics else {"metrics": 0}), metrics
+        newer = self._newer(where)
+        most = limit and limit + len(newer)
+        documents, whole = self.store.find(where, sort, most, None if metrics else {"metrics": 0}), metrics
         if not metrics and any("checksum" in document for document in documents):
-            documents, whole = self.store.find(where, sort, limit), True  # format 1: a checksum of metrics as well
+            documents, whole = self.store.find(where, sort, most), True  # format 1: a checksum of metrics as well
+        if newer:
+            newer |= {run["_id"]: merging.join(newer[run["_id"]], run) for run in documents if run["_id"] in newer}
+            current = [document for document in documents if document["_id"] not in newer]
+            current += Selection(where, None, None, None).among(newer.values())
+            documents = Selection(None, sort, limit, None).among(current)
         every = []
         for document in documents:
-            if reason := records.damage(document, whole):
+            if document["_id"] not in newer and (reason := records.damage(document, whole)):
                 messages.warning(
                     "a run in %s is left out, because it is damaged: %s; "
-                    "ndg.runs.open(...).adopt(folder of runs) reads it again from its record.json",
+                    "ndg.runs.open(...).adopt(folder of runs) reads it again from its journal",
                     self.uri,
                     reason,
                 )
@@ -72,10 +81,42 @@ class Log(AbstractContextManager["Log"]):
             every.append(self._placed(RunRecord(document)))
         return every
 
+    def _newer(self, where: Mapping[str, Any] | None) -> dict[str, RunRecord]:
+        """Records in folders here that are newer than those in the store, or that it lacks.
+
+        Of runs that the store knows these are the ones with a longer journal; of others those of the folder beside an
+        embedded file, and those whose journal says that they are logged here.
+        """
+        roots = self._roots()
+        here = {path.name: path for root in roots for path in _folders(root)}
+        fields = {"status": 1, "journal": 1, "folder": 1}
+        id = Selection(where, None, None, None).id
+        some = {"_id": id} if id else {} if here else {"status": records.RUNNING}
+        known = {document["_id"]: document for document in self.store.find(some, fields=fields)}
+        newer = {}
+        for name, document in known.items():
+            folder = here.get(name) or Path(str(document.get("folder")))
+            if _length(folder) > int(document.get("journal") or 0) and (record := records.read(folder)):
+                newer[name] = record
+        for name, folder in here.items():
+            if name in known or (id and name != id) or not _length(folder):
+                continue
+            record = records.read(folder)
+            if record and (record.get("log") == self.uri or self.store.path == (folder.parent / FILE).resolve()):
+                newer[name] = record
+        ended = {name for name, record in newer.items() if record["status"] != records.RUNNING or record.dead()}
+        if behind := sorted(ended - self._behind):
+            messages.info("%s is behind the folders of %d runs (%s): ndg sync", self.uri, len(behind), behind[0])
+        self._behind |= ended
+        return newer
+
+    def _roots(self) -> list[Path]:
+        roots = [root for root in (self.store.path and self.store.path.parent, self._local) if root is not None]
+        return [root for root in roots if os.path.isdir(root)]
+
     def _placed(self, record: RunRecord) -> RunRecord:
         """The record with its folder here, which may be a copy of that where it ran."""
-        roots = [root for root in (self.store.path and self.store.path.parent, self._local) if root is not None]
-        here = next((root / record.id for root in roots if os.path.isdir(root / record.id)), None)
+        here = next((root / record.id for root in self._roots() if os.path.isdir(root / record.id)), None)
         return record if here is None else records.placed(record, here.resolve())
 
     def get(self, run: str = "last", kind: str | None = None) -> RunRecord:
@@ -168,23 +209,26 @@ class Log(AbstractContextManager["Log"]):
 
     def tag(self, run: str, *tags: str) -> RunRecord:
         """Add tags to a run."""
-        return self._change(run, lambda old: {"tags": list(dict.fromkeys([*old.get("tags", []), *tags]))})
+        return self._change(run, [("tag", tag) for tag in tags])
 
     def untag(self, run: str, *tags: str) -> RunRecord:
         """Remove tags from a run."""
-        return self._change(run, lambda old: {"tags": [tag for tag in old.get("tags", []) if tag not in tags]})
+        return self._change(run, [("untag", tag) for tag in tags])
 
     def note(self, run: str, text: str) -> RunRecord:
         """Set the notes of a run."""
-        return self._change(run, lambda old: {"notes": text})
+        return self._change(run, [("note", text)])
 
     def adopt(self, root: str | Path) -> list[str]:
-        """Copy newer runs under `root` into this store; return their ids."""
-        known = {record.id: record["heartbeat"] for record in self.find(sort=None)}
+        """Bring runs under `root` into this store where it lacks them or is behind; return their ids.
+
+        An older version never replaces a newer one; tags and notes of both stay.
+        """
         taken = []
         for record in records.read_all(Path(root)):
-            if record["heartbeat"] > known.get(record.id, ""):
-                self.store.replace(record)
+            known = self.store.find({"_id": record.id})
+            if not known or records.damage(known[0]) or merging.join(record, known[0]) != known[0]:
+                merging.put(self.store, record)
                 taken.append(record.id)
         return taken
 
@@ -201,30 +245,32 @@ class Log(AbstractContextManager["Log"]):
         return show.html_table(self.find(limit=LIST, metrics=False))
 
     def _ids(self, where: Mapping[str, Any]) -> list[str]:
-        return [document["_id"] for document in self.store.find(where, NEWEST, fields={"_id": 1})]
+        """Ids of runs that match, newest first."""
+        newer = self._newer(where)
+        known = self.store.find(where, NEWEST, fields={"_id": 1, "started": 1})
+        more = Selection(where, None, None, None).among(newer.values())
+        every = [document for document in known if document["_id"] not in newer] + more
+        return [document["_id"] for document in Selection(None, NEWEST, None, None).among(every)]
 
-    def _change(self, run: str, edits: Callable[[RunRecord], dict[str, Any]]) -> RunRecord:
-        """A run, changed in the store and, if it has ended, in its folder.
-
-        An edit that another process makes meanwhile changes the checksum, and then this one is made again.
-        """
-        id, done = self.get(run).id, False
-        while not done:
-            record = self.get(id)
-            changed = records.signed(record | edits(record))
-            fields = {name: changed[name] for name in (*records.EDITS, "checksum_edits")}
-            done = self.store.update(id, {"$set": fields}, {"checksum_edits": record.get("checksum_edits")})
-        record = self.get(id)
-        if (record["status"] != records.RUNNING or record.dead()) and (record.folder / records.RECORD).is_file():
-            records.write(record, record.folder)
-        return record
+    def _change(self, run: str, changes: Sequence[tuple[str, str]]) -> RunRecord:
+        """A run with further edits, in the store and in its folder if that is here."""
+        record = self.get(run)
+        every = edits.of(record)
+        for kind, text in changes:
+            every = [*every, edits.new(every, kind, text)]
+        if any((record.folder / name).is_file() for name in (records.RECORD, records.EARLIER)):
+            try:
+                edits.append(record.folder, every[len(edits.of(record)) :])
+            except OutputError as error:  # a folder of somebody else
+                messages.info("%s", error)
+        return self._placed(merging.put(self.store, {**record, **edits.fields(every)}))
 
     def _hint(self, fits: Callable[[RunRecord], bool]) -> str:
         """Advice about matching runs that the store does not have."""
         if self._local is None or self.store.path == (self._local / FILE).resolve():
             return ""
         local = [record.id for record in records.read_all(self._local) if fits(record)]
-        known = self._ids({"_id": {"$in": local}}) if local else []
+        known = [run["_id"] for run in self.store.find({"_id": {"$in": local}}, fields={"_id": 1})] if local else []
         away = [id for id in local if id not in known]
         if not away:
             return ""
@@ -232,6 +278,22 @@ class Log(AbstractContextManager["Log"]):
             f"; {self._local} holds {', '.join(away[:3])}{' and more' if len(away) > 3 else ''}: bring it over with "
             f"ndg.runs.open(...).adopt({str(self._local)!r})"
         )
+
+
+def _folders(root: Path) -> list[Path]:
+    """Folders under a root that may be those of runs."""
+    try:
+        with os.scandir(root) as entries:
+            return [Path(entry.path) for entry in entries if entry.is_dir()]
+    except OSError:
+        return []
+
+
+def _length(folder: Path) -> int:
+    try:
+        return os.stat(folder / records.RECORD).st_size
+    except (OSError, ValueError):
+        return 0
 
 
 def open(uri: str | Path = DEFAULT, local: str | Path | None = None) -> Log:

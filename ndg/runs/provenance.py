@@ -69,11 +69,45 @@ def whereabouts(device: str | None) -> dict[str, Any]:
     return {
         "host": platform.node(),
         "pid": os.getpid(),
+        "boot": boot(),
+        "born": born(os.getpid()),
         "device": device,
         "commit": sha,
         "dirty": dirty,
         "command": mask(shlex.join(sys.argv)),
     }
+
+
+def boot() -> str | None:
+    """The id of the present boot of this machine; None where the system has none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return None
+
+
+def born(pid: int) -> int | None:
+    """When a process began, in ticks after the boot; None if there is none."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+def lives(document: dict[str, Any]) -> bool | None:
+    """Whether the process of a run exists; None for one on another machine or of an earlier version."""
+    pid = document.get("pid")
+    if document.get("host") != platform.node() or not isinstance(pid, int):
+        return None
+    if document.get("boot") and document.get("born"):
+        return document["boot"] == boot() and document["born"] == born(pid)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        pass
+    return None
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

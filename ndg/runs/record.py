@@ -1,7 +1,11 @@
-"""One run as a plain document, and its file `record.json`.
+"""One run as a plain document, and how it is read from its journal.
 
 _id         20261121-001200-digits_mlp-train-3f2a, UTC: sorts by time, unique, and the name of the run's folder
-format      2; runs of earlier versions: 1
+format      3; runs of earlier versions: 1 and 2, in a file `record.json`
+revision    number of the last change; of two versions of a run the one with the higher number is newer
+journal     length of the journal at that change, in bytes
+log         the store where the run is logged
+boot, born  id of the boot of the machine, and start of the process in ticks after it
 kind        train or align;  name  of the experiment;  parent  the train run that an align run is about
 config      the experiment as it was resolved;  digest, training_digest  of it;  seeds  {seed, data, trial}
 versions    of Python, ndg and the packages below;  commit, dirty  of the checkout, null outside one
@@ -14,7 +18,8 @@ results     results.<stage>.<figure>, such as results.trial.q.test.aligned; a st
 artefacts   {name, path, bytes, sha256}; a path is relative to the folder when the file lies in it
 nonfinite   dotted paths of numbers that were not finite: they hold null
 checksum_metrics   of the metrics, so that a list of runs need not read them to compare the others
-checksum_edits     of tags and notes, which anybody may change at any time
+tags, notes, edits             see `ndg.runs.edits`
+checksum_edits     of these, which anybody may change at any time
 checksum_record    of all else, and of checksum_metrics; in format 1 a `checksum` of this and the metrics, or none
 """
 
@@ -23,7 +28,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import platform
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,8 +36,14 @@ from ndg import atomic
 from ndg.errors import RunNotFoundError
 from ndg.literal import whole_number
 from ndg.progress import log
+from ndg.runs import edits, journal
+from ndg.runs.provenance import lives
+from ndg.signed_lines import signed_line
 
-RECORD = "record.json"
+RECORD = journal.FILE
+EARLIER = "record.json"
+"""The whole document, as formats 1 and 2 wrote it."""
+FORMAT = 3
 RUNNING, COMPLETED, FAILED, INTERRUPTED = "RUNNING", "COMPLETED", "FAILED", "INTERRUPTED"
 
 FIELDS: dict[str, type] = {
@@ -43,7 +53,7 @@ FIELDS: dict[str, type] = {
 }
 """Types of fields that readers count on."""
 
-EDITS = ("tags", "notes")
+EDITS = edits.FIELDS
 """Fields that others may change, also while a run is on."""
 SUMS = ("checksum_metrics", "checksum_edits", "checksum_record")
 
@@ -61,6 +71,11 @@ class RunRecord(dict[str, Any]):
     @property
     def folder(self) -> Path:
         return Path(self["folder"])
+
+    @property
+    def journal(self) -> Path:
+        """Its one true copy."""
+        return self.folder / RECORD
 
     def figure(self, path: str) -> Any:
         """The value at a dotted path, or None."""
@@ -97,27 +112,18 @@ class RunRecord(dict[str, Any]):
         return max(0.0, ((now or datetime.now(UTC)) - datetime.fromisoformat(self["heartbeat"])).total_seconds())
 
     def dead(self, now: datetime | None = None) -> bool:
-        """Whether a RUNNING run is silent for long or has no process."""
-        return self["status"] == RUNNING and (self.silence(now) > SILENT or not self._process_lives())
+        """Whether a RUNNING run has no process, or is silent for long on a machine that cannot be asked."""
+        if self["status"] != RUNNING:
+            return False
+        alive = lives(self)
+        return self.silence(now) > SILENT if alive is None else not alive
 
     def state(self, now: datetime | None = None) -> str:
         """The status, with the silence of a dead run."""
         if not self.dead(now):
             return str(self["status"])
-        gone = "" if self._process_lives() else "process gone, "
+        gone = "process gone, " if lives(self) is False else ""
         return f"{self['status']} ({gone}silent for {span(self.silence(now))})"
-
-    def _process_lives(self) -> bool:
-        """Whether the process of the run exists; True on another host."""
-        if self.get("host") != platform.node() or not self.get("pid"):
-            return True
-        try:
-            os.kill(int(self["pid"]), 0)
-        except ProcessLookupError:
-            return False
-        except OSError:
-            pass
-        return True
 
     def __repr__(self) -> str:
         return f"RunRecord({self.id}, {self.state()})"
@@ -137,27 +143,52 @@ def span(seconds: float) -> str:
 
 
 def write(document: dict[str, Any], folder: Path) -> None:
-    """Write a document with its checksum to `folder/record.json`, atomically. Raises OutputError."""
-    fields = signed(document).items()  # a line each: an indent inside would take ten times as long
-    lines = (f'"{name}": {json.dumps(value, ensure_ascii=False, allow_nan=False)}' for name, value in fields)
-    text = "{\n" + ",\n".join(lines) + "\n}"
-    remedy = "free the disk, make the folder writable, or choose another place for runs"
-    atomic.write(folder / RECORD, f"{text}\n", parents=False, remedy=remedy)
+    """Write a document as a journal of one line, atomically. Raises OutputError."""
+    line = signed_line(first_line(document))
+    atomic.write(folder / RECORD, line, parents=False, remedy=journal.REMEDY)
+
+
+def first_line(document: dict[str, Any]) -> journal.Entry:
+    """The entry that a journal begins with."""
+    return {"revision": document.get("revision", 0), "at": document["heartbeat"], "document": document}
 
 
 def read(folder: Path) -> RunRecord | None:
     """The record in a folder, with this folder; None if there is none, or (with a warning) a damaged one."""
     try:
-        document = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        reason = damage(document)
+        name, content = _content(folder)
     except OSError:
         return None
+    document: Any = {}
+    try:
+        if name == EARLIER:
+            document = json.loads(content.decode("utf-8"))
+            reason = damage(document)
+        else:
+            lines, length, reason = journal.entries(content)
+            if not reason:
+                document = signed(journal.replayed(lines) | {"journal": length})
+                reason = damage(document)
     except (ValueError, RecursionError) as error:
         reason = str(error)
+    except (LookupError, TypeError, AttributeError) as error:
+        reason = f"its lines do not fit together ({error!r})"
     if reason:
-        log.warning("%s is left out, because it is damaged: %s; restore the file", folder / RECORD, reason)
+        log.warning("%s is left out, because it is damaged: %s; restore the file", folder / name, reason)
         return None
+    if others := edits.read(folder):
+        document = signed({**document, **edits.fields(edits.merged(edits.of(document), others))})
     return placed(RunRecord(document), folder.resolve())
+
+
+def _content(folder: Path) -> tuple[str, bytes]:
+    """Name and content of the file that a run is read from. Raises OSError."""
+    try:
+        if content := (folder / RECORD).read_bytes():
+            return RECORD, content
+    except FileNotFoundError:
+        pass
+    return EARLIER, (folder / EARLIER).read_bytes()
 
 
 def placed(record: RunRecord, folder: Path) -> RunRecord:
@@ -172,7 +203,7 @@ def placed(record: RunRecord, folder: Path) -> RunRecord:
 
 def signed(document: dict[str, Any]) -> RunRecord:
     """The document with its checksums."""
-    whole = {name: value for name, value in document.items() if name != "checksum"} | {"format": 2}
+    whole = {name: value for name, value in document.items() if name != "checksum"} | {"format": FORMAT}
     for name in SUMS:
         whole[name] = _checksum(_parts(whole)[name])
     return RunRecord(whole)
@@ -182,8 +213,8 @@ def damage(document: Any, metrics: bool = True) -> str:
     """Why a document, also one read without its metrics, is no whole record; or nothing."""
     if not isinstance(document, dict):
         return "a record is a dictionary"
-    if (number := document.get("format")) not in (1, 2):
-        return f"its format must be 1 or 2, unless a newer ndg wrote it; got {str(number)[:80]!r}"
+    if (number := document.get("format")) not in (1, 2, FORMAT):
+        return f"its format must be 1, 2 or {FORMAT}, unless a newer ndg wrote it; got {str(number)[:80]!r}"
     for name, part in _expected(document, metrics).items():
         if (stored := document.get(name)) != (computed := _checksum(part)):
             return f"its checksum says {str(stored)[:80]}, its content {computed} ({name})"
@@ -224,9 +255,10 @@ def _expected(document: dict[str, Any], metrics: bool) -> dict[str, Any]:
 def _parts(document: dict[str, Any]) -> dict[str, Any]:
     """What each checksum covers."""
     apart = ("metrics", *EDITS, "checksum_edits", "checksum_record")
+    named = EDITS if document.get("format") == FORMAT else ("tags", "notes")
     return {
         "checksum_metrics": document.get("metrics"),
-        "checksum_edits": [document.get(name) for name in EDITS],
+        "checksum_edits": [document.get(name) for name in named],
         "checksum_record": {name: value for name, value in document.items() if name not in apart},
     }
 
@@ -237,5 +269,6 @@ def _checksum(part: Any) -> str:
 
 def read_all(root: Path) -> list[RunRecord]:
     """The records in all folders directly under `root`, oldest first."""
-    records = [read(path.parent) for path in sorted(root.glob(f"*/{RECORD}"))]
+    folders = sorted({path.parent for name in (RECORD, EARLIER) for path in root.glob(f"*/{name}")})
+    records = [read(folder) for folder in folders]
     return [record for record in records if record is not None]

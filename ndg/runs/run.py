@@ -5,8 +5,9 @@
         run.result("train", {"validation_accuracy": 0.98})
         run.artefact(run.folder / "model.safetensors")
 
-Everything goes to `record.json` first, then to the store. If the store does not answer, the run warns once and
-continues in the embedded file of its root. An interrupt makes it INTERRUPTED, any other exception FAILED.
+Each call adds a line to the journal of the run and gives it to the operating system; a thread saves the journal to the
+disk and sends the record to the store (`ndg.runs.keeper`). If the store does not answer, the run warns once and goes
+on. An interrupt makes it INTERRUPTED, any other exception FAILED.
 """
 
 from __future__ import annotations
@@ -15,20 +16,19 @@ import copy
 import hashlib
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ndg.errors import OutputError, StoreError
+from ndg.errors import OutputError, RunNotFoundError, StoreError
 from ndg.progress import log
-from ndg.runs import record
+from ndg.runs import edits, journal, record
+from ndg.runs.journal import Journal
+from ndg.runs.keeper import Keeper
 from ndg.runs.plain import LIMIT, check_key, now, plain, size, too_large
 from ndg.runs.provenance import mask
 from ndg.runs.record import COMPLETED, FAILED, INTERRUPTED, RunRecord
-from ndg.runs.store import FILE, Store, connect
-
-EDITS = (*record.EDITS, "checksum_edits")
+from ndg.runs.store import Store
 
 
 class Run:
@@ -36,16 +36,15 @@ class Run:
 
     def __init__(self, store: Store, root: Path, begin: Callable[[Run], object], beat: float = record.BEAT) -> None:
         self.root = root
-        self._store: Store | None = store
-        self._primary = store
+        self._store = store
         self._begin = begin
-        self._beat = beat
         self._lock = threading.RLock()
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
         self._stages: set[str] = set()
-        self._pending: set[str] = set()  # fields that the store has not been told of
+        self._epochs: dict[Any, int] = {}  # rows by their epochs
+        self._bytes = 0  # of rows
         self._record = RunRecord()
+        self._journal: Journal | None = None
+        self._keeper = Keeper(store, self, beat)
 
     @property
     def id(self) -> str:
@@ -58,19 +57,27 @@ class Run:
     @property
     def record(self) -> RunRecord:
         """A copy of the present document."""
-        with self._lock:
-            return copy.deepcopy(self._record)
+        return copy.deepcopy(self._whole())
 
     def metric(self, row: Mapping[str, Any]) -> None:
         """Add a row of figures, in place of the same and later epochs."""
         with self._lock:
-            rows = self._record["metrics"]
+            rows = len(self._record["metrics"])
             epoch = row.get("epoch")
-            keep = next((i for i, old in enumerate(rows) if epoch is not None and old.get("epoch") == epoch), len(rows))
+            keep = rows if epoch is None else self._epochs.get(epoch, rows)
             new, lost = plain(dict(row), f"metrics.{keep}")
-            stale = tuple(f"metrics.{i}." for i in range(keep, len(rows)))
-            nonfinite = [path for path in self._record["nonfinite"] if not path.startswith(stale)] + lost
-            self._write(metrics=[*rows[:keep], new], nonfinite=nonfinite)
+            if self._bytes > LIMIT:
+                raise too_large("metrics", f"would make it {self._bytes / 1e6:.1f}")
+            line: journal.Entry = {"row": [keep, new]}
+            nonfinite = self._record["nonfinite"]
+            if lost or (keep < rows and nonfinite):
+                stale = tuple(f"metrics.{i}." for i in range(keep, rows))
+                line["put"] = [[["nonfinite"], [path for path in nonfinite if not path.startswith(stale)] + lost]]
+            if keep < rows:
+                self._epochs = {name: i for name, i in self._epochs.items() if i < keep}
+            if epoch is not None:
+                self._epochs[epoch] = keep
+            self._add(line)
 
     def result(self, stage: str, figures: Mapping[str, Any]) -> None:
         """Write the figures of a stage (`trial.q.test`), once."""
@@ -83,12 +90,12 @@ class Run:
                         "give this result another name, or start another run"
                     )
             new, lost = plain(dict(figures), f"results.{stage}")
-            results = copy.deepcopy(self._record["results"])
-            home = results
-            for part in parts[:-1]:
-                home = home.setdefault(part, {})
-            home[parts[-1]] = new
-            self._write(results=results, nonfinite=self._record["nonfinite"] + lost)
+            changes: list[Any] = [[["results", *parts], new]]
+            if lost:
+                changes.append([["nonfinite"], self._record["nonfinite"] + lost])
+            if (length := size({**self._record, "results": [self._record["results"], new]})) > LIMIT:
+                raise too_large("results", f"would make it {length / 1e6:.1f}")
+            self._add({"put": changes}, save=True)
             self._stages.add(stage)
 
     def artefact(self, path: str | Path, name: str | None = None) -> dict[str, Any]:
@@ -107,7 +114,7 @@ class Run:
         entry = {"name": name or relative, "path": relative, "bytes": length, "sha256": digest}
         with self._lock:
             others = [old for old in self._record["artefacts"] if old["name"] != entry["name"]]
-            self._write(artefacts=[*others, entry])
+            self._add({"put": [[["artefacts"], [*others, entry]]]}, save=True)
         return entry
 
     def __enter__(self) -> Run:
@@ -117,14 +124,13 @@ class Run:
             if self._record:  # an interrupt while the store is slow to answer
                 self.__exit__(type(error), error, None)
             raise
-        self._thread = threading.Thread(target=self._keep_beating, name=f"heartbeat {self.id}", daemon=True)
-        self._thread.start()
+        self._keeper.start(self.id)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop.set()
+        self._keeper.stop()
         if error is None:
             status, reason = COMPLETED, None
         elif isinstance(error, KeyboardInterrupt | SystemExit):  # a handler of SIGTERM raises the latter
@@ -143,85 +149,90 @@ class Run:
                     raise
                 log.warning("%s", failure)
             finally:
-                if status != INTERRUPTED and self._store is not self._primary:  # a lost store may answer again
-                    with suppress(StoreError):
-                        self._primary.replace(self._record | self._edits(self._primary))
-                        message = "the run log %s answers again: run %s is written there as well"
-                        log.info(message, self._primary.name, self.id)
-                for store in (self._store, self._primary):
-                    if store is not None:
-                        store.close()
-        if self._thread is not None:
-            self._thread.join(timeout=1.0)
+                self._keeper.finish()
+                if self._journal is not None:
+                    self._journal.close()
 
-    def open(self, document: RunRecord, new: bool) -> bool:
-        """Write a document as this run's; False if its id is taken."""
-        document = record.signed(document)
-        record.write(document, document.folder)
-        self._record = document
+    def open(self, document: RunRecord) -> bool:
+        """Begin with a document; False if its id is taken in the store."""
+        document = RunRecord({**document, "log": self._store.name})
+        self._journal = Journal.create(document.folder, record.first_line(document))
+        self._start_with(document)
         try:
-            if not new:
-                self._primary.replace(document)
-            elif not self._primary.insert(document):
+            if not self._store.insert(self.saved()):
+                self._journal.close()
                 self._record = RunRecord()
                 return False
-        except StoreError as error:
-            self._fall_back(error)
+        except StoreError:
+            self._keeper.send()  # which warns
         return True
+
+    def reopen(self, before: RunRecord, document: RunRecord) -> None:
+        """Go on as a document, if nobody else went on since `before` was read. Raises RunNotFoundError."""
+        folder = document.folder
+        self._journal = Journal.reopen(folder)
+        try:
+            present = record.read(folder)
+            if present is None or present.get("revision", 0) != before.get("revision", 0):
+                raise RunNotFoundError(
+                    f"a run goes on once; another process went on with {before.id} meanwhile; start another without "
+                    "--resume, or resume again"
+                )
+            self._journal.cut(present.get("journal", 0))
+            document = RunRecord({**document, "log": self._store.name})
+            self._journal.append(record.first_line(document))
+            self._journal.sync()
+        except BaseException:
+            self._journal.close()
+            raise
+        self._start_with(document)
+        self._keeper.send()
+
+    def _start_with(self, document: RunRecord) -> None:
+        self._record = RunRecord(journal.changed({}, record.first_line(document)))
+        self._epochs, self._bytes = {}, size(document["metrics"])
+        for i, row in enumerate(document["metrics"]):
+            if row.get("epoch") is not None:
+                self._epochs.setdefault(row["epoch"], i)
 
     def _end(self, status: str, reason: str | None) -> None:
         ended, attempts = now(), copy.deepcopy(self._record["attempts"])
         attempts[-1] |= {"ended": ended, "status": status, "error": reason, "epochs": len(self._record["metrics"])}
-        self._write(status=status, error=reason, ended=ended, attempts=attempts)
+        fields = {"status": status, "error": reason, "ended": ended, "attempts": attempts}
+        self._add({"put": [[[name], value] for name, value in fields.items()]}, save=True)
 
-    def _write(self, **fields: Any) -> None:
-        """Change fields in the record and the store. Raises StoreError."""
-        changed = self._record | fields | {"heartbeat": now()}
-        if (length := size(dict(changed))) > LIMIT:
-            largest = max(fields, key=lambda name: size(fields[name]))
-            raise too_large(largest, f"would make it {length / 1e6:.1f}")
-        self._record = record.signed(changed)
-        self._pending |= {*fields, "heartbeat", "format", "checksum_record", "checksum_metrics"}
-        try:
-            record.write(self._record, self.folder)
-        except OutputError:  # a full disk must not keep the end of a run from a store elsewhere
-            self._to_store()
-            raise
-        self._to_store()
+    def _add(self, entry: journal.Entry, save: bool = False) -> None:
+        """Add a line to the journal, also to the disk with `save`. Raises OutputError."""
+        assert self._journal is not None
+        entry = {"revision": self._record["revision"] + 1, "at": now(), **entry}
+        self._record = RunRecord(journal.changed(self._record, entry))  # a full disk must not keep it from the store
+        self._keeper.notify()
+        length = self._journal.append(entry)
+        self._bytes += length if "row" in entry else 0
+        if save:
+            self._journal.sync()
 
-    def _to_store(self) -> None:
-        if self._store is None:
-            return
-        try:
-            if not self._store.update(self.id, {"$set": {name: self._record[name] for name in self._pending}}):
-                self._store.replace(self._record)  # somebody removed the document or the file
-            edits = self._edits(self._store)
-        except StoreError as error:
-            self._fall_back(error)
-            return
-        self._pending.clear()
-        if any(self._record[name] != value for name, value in edits.items()):
-            self._record |= edits
-            record.write(self._record, self.folder)
+    def saved(self) -> RunRecord:
+        """The present record, after saving it to the disk."""
+        whole = self._whole()
+        self.sync()
+        return whole
 
-    def _edits(self, store: Store) -> dict[str, Any]:
-        """Tags and notes in the store, unless they are damaged there."""
-        theirs = next(iter(store.find({"_id": self.id}, fields=dict.fromkeys(EDITS, 1))), {})
-        return {} if record.is_damaged_edits(theirs) else {name: theirs[name] for name in EDITS if name in theirs}
+    def sync(self) -> None:
+        """Write the journal to the disk. Raises OutputError."""
+        assert self._journal is not None
+        self._journal.sync()
 
-    def _fall_back(self, error: StoreError) -> None:
-        """Continue in the file of the root, or in record.json alone."""
-        spare, where, store = connect(self.root / FILE), str(self.folder / record.RECORD), None
-        if self._store is not None and self._store.path != spare.path:
-            with suppress(StoreError):
-                spare.replace(self._record)
-                store, where = spare, f"{spare.name} and {where}"
-        self._store = store
-        log.warning("%s. Run %s goes on and is written to %s", error, self.id, where)
+    def _whole(self) -> RunRecord:
+        """The present record with the edits in its folder."""
+        assert self._journal is not None
+        with self._lock:
+            length = self._journal.size
+            present = {**self._record, "metrics": list(self._record["metrics"]), "journal": length}
+        both = edits.fields(edits.merged(edits.of(present), edits.read(self.folder)))
+        return record.signed({**present, **both})
 
-    def _keep_beating(self) -> None:
-        while not self._stop.wait(self._beat):
-            with self._lock:
-                if not self._stop.is_set():
-                    with suppress(OutputError):
-                        self._write()
+    def beat(self) -> None:
+        """Add a sign of life. Raises OutputError."""
+        with self._lock:
+            self._add({})

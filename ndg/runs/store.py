@@ -78,6 +78,10 @@ class Store:
         """Remove a document; False if there is none."""
         return self._change(id, lambda _: None) is not None
 
+    def change(self, id: str, edit: Edit) -> None:
+        """Put the next version in place of a document; `edit` may be called again if another process was faster."""
+        self._do(lambda link: link.change(id, edit), write=True)
+
     def find(
         self,
         where: Mapping[str, Any] | None = None,

@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from ndg import config, models, runs
+from ndg import config, models, runs, signed_lines
 from ndg.bits import file_format
 from ndg.bits.file import BitFile
 from ndg.bits.matrix import BitMatrix, Sample
 from ndg.config import Experiment
 from ndg.counterfactual.counterfactual_set import CounterfactualSet, Origin
 from ndg.data.inputs import Form
-from ndg.executors import journal as journals
 from ndg.executors.journal import Journal, opened
 from ndg.graph.ndg import NDG
 from ndg.graph.verdicts import Verdicts
@@ -228,7 +227,7 @@ def forge_line(content: bytes, rng: Random) -> bytes:
     entry = json.loads(lines[rng.randrange(len(lines))])
     del entry["sum"]
     body = mutations.of_document(entry, rng).encode()
-    return head + body[:-1] + journals._SUM + journals._checksum(body[:-1]) + b'"}\n'
+    return head + body[:-1] + signed_lines.MARK + signed_lines.checksum(body[:-1]) + b'"}\n'
 
 
 def make_log(folder: Path) -> Path:

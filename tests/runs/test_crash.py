@@ -81,7 +81,7 @@ def test_ctrl_c_in_the_middle_of_writing_leaves_an_interrupted_run(uri: str, roo
     assert run["status"] == run.state() == "INTERRUPTED"
     assert run["metrics"][0]["loss"] in (0.5, 0.1)
     assert run == ndg.runs.record.read(run.folder)
-    assert [path.name for path in run.folder.iterdir()] == ["record.json"]
+    assert [path.name for path in run.folder.iterdir()] == ["journal.jsonl"]
 
 
 def test_a_killed_run_is_shown_as_gone_and_left_as_it_is(uri: str, root: Path):
@@ -95,7 +95,7 @@ def test_a_killed_run_is_shown_as_gone_and_left_as_it_is(uri: str, root: Path):
     record = ndg.runs.record.read(run.folder)
     assert record is not None
     assert record["status"] == "RUNNING"
-    assert record["heartbeat"] >= run["heartbeat"]  # the record is written first
+    assert record["heartbeat"] >= run["heartbeat"]  # the journal is written first
     with ndg.runs.resume(uri, Experiment(name="digits_mlp", seed=3), root) as again:
         assert again.id == run.id
 

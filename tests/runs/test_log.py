@@ -102,8 +102,8 @@ def test_a_frame_has_a_row_per_run_and_a_dotted_column_per_field(log, ids):
 def test_tags_and_notes_can_be_asked_for_and_change_nothing_else(log, ids):
     before = log.get(ids[0])
     after = log.tag(ids[0], "paper", "fig-2")
-    assert after == ndg.runs.record.signed({**before, "tags": ["paper", "fig-2"]})
-    assert {name for name in after if after[name] != before[name]} == {"tags", "checksum_edits"}
+    assert after == ndg.runs.record.signed({**before, "tags": ["paper", "fig-2"], "edits": after["edits"]})
+    assert {name for name in after if after[name] != before[name]} == {"tags", "edits", "checksum_edits"}
     assert [run.id for run in log.find({"tags": "fig-2"})] == [ids[0]]
     assert log.untag(ids[0], "fig-2")["tags"] == ["paper"]
     assert log.note(ids[0], "the one")["notes"] == "the one"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ def test_a_store_that_is_not_there_at_the_start_costs_one_warning(nowhere, root,
         run.result("train", {"validation_accuracy": 0.9})
     (warning,) = warnings(caplog)
     assert "the run log mongodb://user:***@127.0.0.1" in warning
-    assert f"Run {run.id} goes on and is written to {root / 'ndg.db'} and {run.folder / 'record.json'}" in warning
+    assert f"Run {run.id} goes on and is written to {run.folder / 'journal.jsonl'}; it is sent again" in warning
     assert "secret" not in warning
     record = ndg.runs.open(root / "ndg.db").get(run.id)
     assert record["status"] == "COMPLETED"
@@ -48,11 +49,14 @@ def test_a_server_that_dies_in_the_middle_and_comes_back_has_the_whole_run(tmp_p
         ndg.runs.open(uri).tag(run.id, "early")
     run.metric({"epoch": 2})
     run.metric({"epoch": 3})
+    deadline = time.monotonic() + 20
+    while not warnings(caplog) and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert len(warnings(caplog)) == 1
     assert len(ndg.runs.open(root).get(run.id)["metrics"]) == 3
     with mongo_server(tmp_path, port, folder):
         with ndg.runs.open(uri) as log:
-            assert [row["epoch"] for row in log.get(run.id)["metrics"]] == [1]
+            assert [row["epoch"] for row in log.get(run.id)["metrics"]] == [1, 2, 3]
         run.__exit__(None, None, None)
         with ndg.runs.open(uri) as log:
             record = log.get(run.id)
@@ -90,7 +94,7 @@ def test_without_any_store_the_record_is_still_written(root, experiment, caplog)
     with ndg.runs.start(None, "train", experiment, root) as run:
         run.metric({"epoch": 1})
     (warning,) = warnings(caplog)
-    assert f"Run {run.id} goes on and is written to {run.folder / 'record.json'}" in warning
+    assert f"Run {run.id} goes on and is written to {run.folder / 'journal.jsonl'}; it is sent again" in warning
     record = ndg.runs.record.read(run.folder)
     assert record is not None
     assert (record["status"], len(record["metrics"])) == ("COMPLETED", 1)
@@ -126,7 +130,7 @@ def test_a_read_only_root_is_an_error_and_leaves_nothing(tmp_path, experiment):
 
 
 def test_a_folder_that_is_lost_in_the_middle_fails_the_run_and_the_store_knows(uri, root, experiment):
-    with pytest.raises(OutputError, match=r"record\.json cannot be written: No such file"):
+    with pytest.raises(OutputError, match=r"journal\.jsonl cannot be written: No such file"):
         lose_the_folder(uri, root, experiment)
     with ndg.runs.open(uri) as log:
         record = log.get("last")
@@ -137,6 +141,6 @@ def test_a_folder_that_is_lost_in_the_middle_fails_the_run_and_the_store_knows(u
 
 def lose_the_folder(uri: str, root: Path, experiment: Experiment) -> None:
     with ndg.runs.start(uri, "train", experiment, root) as run:
-        (run.folder / "record.json").unlink()
+        (run.folder / "journal.jsonl").unlink()
         run.folder.rmdir()
         run.metric({"epoch": 1})

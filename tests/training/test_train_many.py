@@ -17,6 +17,7 @@ from ndg import config, runs, training
 from ndg.cli import main
 from ndg.errors import ConfigError, DataError, WorkerError
 from ndg.locations import Locations
+from ndg.runs.record import read_all
 from ndg.training import LOG, METRICS, MODEL
 from ndg.workflows import train, train_many
 from tests.training.small import digits, experiment, figures, sentences
@@ -124,7 +125,7 @@ def watching(folder: Path, seeds: set[int], act: Callable[[list[int]], None]) ->
 
     def look():
         while not over.wait(0.05):
-            records = [json.loads(path.read_text()) for path in folder.glob("*/record.json")]
+            records = read_all(folder)
             busy = {record["seeds"]["seed"]: record["pid"] for record in records if record["metrics"]}
             if seeds <= set(busy):
                 act([busy[seed] for seed in sorted(seeds)])
