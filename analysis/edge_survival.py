@@ -32,6 +32,7 @@ from ndg.data.examples import Splits
 from ndg.errors import LayerError, NDGError, RunNotFoundError
 from ndg.graph.edges import mined
 from ndg.graph.ndg import NDG
+from ndg.graph.verdicts import ANTECEDENT_FALSE
 from ndg.intervals import wilson
 from ndg.interventions.cache import Cache
 from ndg.locations import Locations
@@ -58,18 +59,24 @@ COLUMNS = {
     "tested": Column("n", "edges tested"),
     "survived": Column("survived"),
     "untested": Column("untested"),
-    "after": Column("consequent holds", "forced"),
-    "before": Column("consequent holds", "before"),
+    "turned": Column("consequent holds", "forced, was false"),
+    "after": Column("consequent holds", "forced, all"),
+    "inflation": Column("inflation"),
+    "before": Column("consequent holds", "before, all"),
+    "survived_all": Column("survived", "judged on all"),
 }
 NOTE = (
     "survival: share of the tested edges that survive, pooled over seeds, with a Wilson interval as if edges were "
     "independent; over seeds: smallest and largest share of a training, and the number of trainings. n: tested edges, "
-    "each an implication with its contrapositive. consequent holds: on the examples without the antecedent, pooled "
-    "over edges; before forcing is the control. closure without it: the closure is forced without the antecedent "
-    "itself, so the difference is what the antecedent adds. All other factors have their base value: alpha 10, "
-    "closure, mean."
+    "each an implication with its contrapositive; untested: on fewer than 20 examples neither end holds. consequent "
+    "holds, pooled over tested edges: was false: on the examples without both ends, by which edges are judged; all: on "
+    "all without the antecedent. inflation: forced on all minus forced where it was false, which is due to base rates; "
+    "judged on all: edges, tested or not, that would survive by that rate. closure without it: the closure is forced "
+    "without the antecedent itself, so the difference is what the antecedent adds. All other factors have their base "
+    "value: alpha 10, closure, mean."
 )
-TALLIES = ("tested", "survived", "untested", "n", "before", "after")
+COUNTED = ("n", "n_false", "before", "after", "gained")
+TALLIES = ("tested", "survived", "untested", "survived_all", *COUNTED)
 
 
 @dataclass(frozen=True)
@@ -97,7 +104,8 @@ def edge_table(trials: EdgeTrials, how: str) -> pd.DataFrame:
         {
             "tested": verdict != "untested",
             "survived": verdict == "survives",
-            **{name: columns[name][forced] for name in ("n", "before", "after", "neurons_set")},
+            "survived_all": trials.verdicts.by(ANTECEDENT_FALSE).survives(how),
+            **{name: columns[name][forced] for name in (*COUNTED, "neurons_set")},
             "distance": columns["distance"][forced].astype(int),
             "label": columns["consequent_layer"][forced] == LABEL_LAYER,
             "antecedent": signs["antecedent"],
@@ -206,7 +214,8 @@ def _tallied(edges: pd.DataFrame) -> dict[str, int]:
         "tested": len(tested),
         "survived": int(tested["survived"].sum()),
         "untested": len(edges) - len(tested),
-        **{name: int(tested[name].sum()) for name in ("n", "before", "after")},
+        "survived_all": int(edges["survived_all"].sum()),
+        **{name: int(tested[name].sum()) for name in COUNTED},
     }
 
 
@@ -229,7 +238,7 @@ def table(rows: Sequence[dict[str, Any]]) -> Table:
 
 
 def _figures(total: dict[str, int], group: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    tested, n = total["tested"], total["n"]
+    tested, n, n_false = total["tested"], total["n"], total["n_false"]
     low, high = wilson(total["survived"], tested)
     shares = [row["survived"] / row["tested"] for row in group if row["tested"]]
     return {
@@ -238,8 +247,11 @@ def _figures(total: dict[str, int], group: Sequence[dict[str, Any]]) -> dict[str
         "tested": tested,
         "survived": total["survived"],
         "untested": total["untested"],
+        "turned": total["gained"] / n_false if n_false else None,
         "after": total["after"] / n if n else None,
+        "inflation": total["after"] / n - total["gained"] / n_false if n_false else None,
         "before": total["before"] / n if n else None,
+        "survived_all": total["survived_all"],
     }
 
 

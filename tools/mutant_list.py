@@ -80,8 +80,10 @@ MUTANTS: tuple[Mutant, ...] = (
         {
             "low >= bar": "low > bar",
             '<= self.facts["q"]': '< self.facts["q"]',
-            'tested = n >= facts["least"]': 'tested = n > facts["least"]',
-            'self.n >= self.facts["least"]': 'self.n > self.facts["least"]',
+            'self._judged_n >= self.facts["least"]': 'self._judged_n > self.facts["least"]',
+            "self.n - self.before": "self.n + self.before",
+            "self.n_false if self.rule == BOTH": "self.n_false if self.rule != BOTH",
+            "self.gained[how] if self.rule == BOTH": "self.after(how) if self.rule == BOTH",
         },
     ),
     *of(

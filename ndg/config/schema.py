@@ -192,7 +192,8 @@ class Trial:
     interchange: try interchange interventions
     pool: examples from which interchange interventions take their sources
     edges: try every edge
-    at_least: an edge survives where its interventional precision is significantly at least this
+    at_least: an edge survives where its interventional precision is significantly at least this, on examples on which
+      neither end holds
     minimal: examples for minimal interventions
     budget: most sets that are tried for each of them
     """

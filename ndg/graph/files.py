@@ -1,12 +1,13 @@
 """Graph as a JSON file.
 
-Schema 2: `format` ("ndg"), `schema` (2), `digest` (of the implications), `nodes` {labels, layers: [[name, units] or
+Schema 3: `format` ("ndg"), `schema` (3), `digest` (of the implications), `nodes` {labels, layers: [[name, units] or
 [name, units, reading]], and concepts: [name] if any}, `examples`, `tests`, `criterion`, `binarizer`, `bits_digest`,
 `provenance`, `scores` {method: {measure, values: {node: number}}}, `constants` (texts), `thresholds` (null for NaN),
 `on` per node, `with_label` per label and node, `antecedents`, `consequents`, `exceptions` per implication (literal
 codes: 2 node + value). A graph with edge verdicts has `verdicts` {order, how, facts, q_values, counts}, of the forced
 implications in their order. `checksum` covers provenance, scores and verdicts; it is missing in files of earlier
-versions. Schema 1, still readable, has no tests, readings or concepts.
+versions. `facts` names the rule of the verdicts; without such verdicts the schema is 2, as in earlier versions, whose
+verdicts have no rule. Schema 1, still readable, has no tests, readings or concepts.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from ndg.mining.implications import Implications
 from ndg.nodes import NodeSpace
 from ndg.paths import plain_path
 
-FORMAT, SCHEMA, READABLE = "ndg", 2, (1, 2)
+FORMAT, READABLE = "ndg", (1, 2, 3)
+PLAIN, RULED = 2, 3  # the schema without, and with, verdicts that name their rule
 ARRAYS: dict[str, Any] = {"antecedents": np.int32, "consequents": np.int32, "exceptions": np.int64}
 KEYS = {
     *("format", "schema", "digest", "checksum", "nodes", "examples", "tests", "criterion", "binarizer", "bits_digest"),
@@ -70,7 +72,7 @@ def save(
     implications_digest = digest(implications)
     document = {
         "format": FORMAT,
-        "schema": SCHEMA,
+        "schema": RULED if verdicts is not None and "rule" in verdicts.facts else PLAIN,
         "digest": implications_digest,
         "nodes": implications.nodes.to_dict(),
         "examples": implications.examples,

@@ -230,7 +230,7 @@ class NDG:
             )
         judged = self.verdicts.judged(self.implications, how, at_least)
         mask = (judged == SURVIVES) | (constraints & (judged == CONSTRAINT))
-        choice = {"at_least": at_least, "how": how, "constraints": constraints}
+        choice = {"rule": self.verdicts.rule, "at_least": at_least, "how": how, "constraints": constraints}
         return self.derived(edges.select(self.implications, mask), {"causal": self.verdicts.facts | choice})
 
     def condensed(self, only: Collection[str] | None = None) -> Condensed:
@@ -392,7 +392,8 @@ class NDG:
         concepts = f"{len(self.nodes.concepts)} concepts, " if self.nodes.concepts else ""
         return (
             f"NDG({self.nodes.labels} labels, {self.nodes.neurons} neurons, {concepts}{len(self)} implications, "
-            f"{self.examples} examples)"
+            f"{self.examples} examples"
+            + (f", edges judged by the rule {self.verdicts.rule!r})" if self.verdicts is not None else ")")
         )
 
     def _repr_html_(self) -> str:

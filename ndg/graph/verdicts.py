@@ -2,9 +2,15 @@
 
 An implication p -> q is forced if p lies in an earlier layer than q, labels last. On the held-out examples without p, p
 is made to hold and q is read again: `gained` counts examples on which q holds only then, `lost` those on which it held
-only before. The implication survives iff the lower end of the 95 % Wilson interval of "q holds after forcing" is at
-least a bar, and an exact McNemar test of "gained more than lost" rejects at a Benjamini-Hochberg level over all
-implications that were forced on enough examples. The contrapositive has the same verdict.
+only before. The implication survives iff the lower end of the 95 % Wilson interval of a rate is at least a bar, and an
+exact McNemar test of "gained more than lost" rejects at a Benjamini-Hochberg level over all implications that were
+forced on enough examples. The contrapositive has the same verdict.
+
+The rate is that of q after forcing. Its examples are those of a rule:
+
+- `antecedent and consequent false`: those on which q did not hold before either, so only what forcing changed counts;
+- `antecedent false`: all without p, the rule of earlier versions, which a frequent q inflates. Their difference is the
+  inflation by base rates. Files of earlier versions name no rule; their verdicts keep this one.
 """
 
 from __future__ import annotations
@@ -31,6 +37,7 @@ KINDS = ("left out", "forced", "contrapositive", "within")
 LEFT_OUT, FORCED, CONTRAPOSITIVE, WITHIN = range(4)
 VERDICTS = ("not tried", "untested", "fails", "survives", "constraint")
 NOT_TRIED, UNTESTED, FAILS, SURVIVES, CONSTRAINT = range(5)
+BOTH_FALSE, ANTECEDENT_FALSE = RULES = ("antecedent and consequent false", "antecedent false")
 
 Edges = Int64[np.ndarray, " forced"]
 
@@ -42,8 +49,8 @@ class Verdicts:
     `order` names the layers on trial as they run, labels last. Of `n` examples without the antecedent, the consequent
     holds on `before`. `gained` and `lost` are by the way of forcing: the antecedent `alone`, with its `closure` within
     its layer, or as a control the `rest` of that closure. `q_values` are over all implications of the trial; NaN for
-    fewer than `least` examples. `facts` is plain JSON: the bar `at_least`, the level `q`, `least`, and what was written
-    on which examples.
+    fewer than `least` examples. `facts` is plain JSON: the `rule`, the bar `at_least`, the level `q`, `least`, and what
+    was written on which examples.
     """
 
     order: tuple[str, ...]
@@ -65,11 +72,29 @@ class Verdicts:
         facts: Mapping[str, Any],
     ) -> Verdicts:
         """Verdicts of a trial, one family of tests per way of forcing."""
-        tested = n >= facts["least"]
-        by_how = {how: np.full(len(n), np.nan) for how in gained}
-        for how, column in by_how.items():
-            column[tested] = q_values(mcnemar(gained[how][tested], lost[how][tested]), int(tested.sum()))
-        return cls(tuple(order), n, before, dict(gained), dict(lost), by_how, dict(facts))
+        nothing = {how: np.full(len(n), np.nan) for how in gained}
+        return cls(tuple(order), n, before, dict(gained), dict(lost), nothing, dict(facts)).by(facts.get("rule"))
+
+    def by(self, rule: str | None) -> Verdicts:
+        """Verdicts on the same counts by one of `RULES`, None that of earlier versions; GraphError for another."""
+        if rule not in (None, *RULES):
+            raise GraphError(f"verdicts are by one of the rules {' and '.join(map(repr, RULES))}; got {rule!r}")
+        verdicts = replace(self, facts=self.facts if rule is None else self.facts | {"rule": rule})
+        tested = verdicts.tested
+        ranks = {how: np.full(len(self.n), np.nan) for how in self.how}
+        for how, column in ranks.items():
+            column[tested] = q_values(self.p_values(how)[tested], int(tested.sum()))
+        return replace(verdicts, q_values=ranks)
+
+    @property
+    def rule(self) -> str:
+        """Rule by which the examples of the rate are chosen, one of `RULES`."""
+        return str(self.facts.get("rule", ANTECEDENT_FALSE))
+
+    @property
+    def n_false(self) -> Edges:
+        """Of the `n` examples, those on which the consequent does not hold either."""
+        return self.n - self.before
 
     @property
     def how(self) -> tuple[str, ...]:
@@ -78,12 +103,20 @@ class Verdicts:
 
     @property
     def tested(self) -> Bool[np.ndarray, " forced"]:
-        """Whether each implication had enough examples."""
-        return self.n >= self.facts["least"]
+        """Whether each implication had enough examples by the rule."""
+        return self._judged_n >= self.facts["least"]
+
+    @property
+    def _judged_n(self) -> Edges:
+        return self.n_false if self.rule == BOTH_FALSE else self.n
 
     def after(self, how: str) -> Edges:
         """Of the `n` examples, those on which the consequent holds after forcing."""
         return self.before + self.gained[how] - self.lost[how]
+
+    def judged_counts(self, how: str) -> tuple[Edges, Edges]:
+        """Of the examples of the rule: on how many the consequent holds after forcing, and how many there are."""
+        return self.gained[how] if self.rule == BOTH_FALSE else self.after(how), self._judged_n
 
     def p_values(self, how: str) -> Float64[np.ndarray, " forced"]:
         """P-values of the exact one-sided McNemar test."""
@@ -99,7 +132,7 @@ class Verdicts:
                 f"how must be a way in which antecedents were forced ({' and '.join(self.how)}); got how={how!r}; "
                 "choose one of these, or try the edges again with that"
             )
-        low, _ = wilson(self.after(how), self.n)
+        low, _ = wilson(*self.judged_counts(how))
         with np.errstate(invalid="ignore"):
             return self.tested & (low >= bar) & (self.q_values[how] <= self.facts["q"])
 
@@ -144,19 +177,20 @@ class Verdicts:
     def attributes(self, graph: nx.DiGraph, implications: Implications) -> nx.DiGraph:
         """Condensed graph with the verdicts of the strongest implications on its edges.
 
-        They are `verdict_alone`, `verdict_closure` and, for a forced implication, the rates `interventional_alone` and
-        `interventional_closure`.
+        They are `verdict_alone`, `verdict_closure` and, for a forced implication, the judged rates
+        `interventional_alone` and `interventional_closure`. The graph has the `verdict_rule`.
         """
+        graph.graph["verdict_rule"] = self.rule
         position = {pair: edge for edge, pair in enumerate(zip(*end_texts(implications).values(), strict=True))}
         position_of = np.full(len(implications), -1)
         position_of[_forced(implications, self.order)] = np.arange(len(self.n))
         for how in self.how:
-            judged, after = self.judged(implications, how), self.after(how)
+            judged, (held, n) = self.judged(implications, how), self.judged_counts(how)
             for _, _, row in graph.edges(data=True):
                 edge = position[row["antecedent"], row["consequent"]]
                 row[f"verdict_{how}"] = VERDICTS[judged[edge]]
-                if position_of[edge] >= 0 and self.n[position_of[edge]]:
-                    row[f"interventional_{how}"] = float(after[position_of[edge]] / self.n[position_of[edge]])
+                if position_of[edge] >= 0 and n[position_of[edge]]:
+                    row[f"interventional_{how}"] = float(held[position_of[edge]] / n[position_of[edge]])
         return graph
 
     @cached_property
@@ -180,6 +214,8 @@ class Verdicts:
         facts = dict(head["facts"])
         if not all(isinstance(facts[name], int | float) for name in ("at_least", "q", "least")):
             raise ValueError("the bars of its verdicts must be numbers")
+        if facts.get("rule", ANTECEDENT_FALSE) not in RULES:
+            raise ValueError(f"the rule of its verdicts must be one of {', '.join(RULES)}, not {facts['rule']!r}")
         if any(column.ndim != 1 for column in [*columns.values(), *ranks.values()]):
             raise ValueError("the counts of its verdicts must be lists of numbers")
         return cls(tuple(map(str, head["order"])), columns["n"], columns["before"], gained, lost, ranks, facts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ndg.graph.verdicts import ANTECEDENT_FALSE
 from ndg.report.chart import Chart
 from ndg.report.sections import rate, results
 from ndg.report.tables import LEVEL, Column, Interval, Table
@@ -125,7 +126,7 @@ def interchange(record: Document) -> list[Table]:
 def edges(record: Document) -> list[Table]:
     """Surviving edges on each split, by layers."""
     return [
-        Table.of_rows(f"Trials of edges on {split}", stage["summary"], titles=EDGE_TITLES, note=EDGES_NOTE)
+        Table.of_rows(f"Trials of edges on {split}", stage["summary"], titles=EDGE_TITLES, note=edges_note(stage))
         for split, stage in results(record, "edges_tried").items()
     ]
 
@@ -157,6 +158,8 @@ def words(record: Document) -> list[str]:
 
 
 EDGE_TITLES = {
+    "interventional_all": "on all",
+    "survived_all": "survived on all",
     "neurons_set_mean": "neurons set",
     "neurons_changed_mean": "neurons changed",
     "before": "rate before",
@@ -166,8 +169,26 @@ EDGES_NOTE = (
     "Edges from a layer to a later layer or to a label; the contrapositive gets the same verdict. The antecedent is "
     "forced on the held-out examples on which it does not hold: alone, with all that it implies within its layer "
     "(closure), or that without itself (rest); where as many edges survive with rest, the antecedent adds nothing. "
-    "observational: how often the consequent holds where the antecedent holds; interventional: where it is forced; "
-    "rate before: on the same examples before forcing. tested: on at least 20 such examples. survived: the lower end "
-    "of the 95 % interval of the interventional rate reaches the threshold, and the change is significant (McNemar, "
-    "Benjamini & Hochberg at 0.05). Edges within a layer are constraints and are not forced."
+    "observational: how often the consequent holds where the antecedent holds. "
 )
+BOTH_FALSE_NOTE = (
+    "interventional: how often it holds after forcing, on the examples on which it did not hold before either; on all: "
+    "on all examples without the antecedent; inflation: the difference, which is due to base rates; rate before: on "
+    "all of these before forcing. tested: on at least 20 examples on which neither end holds. survived: the lower end "
+    "of the 95 % interval of the interventional rate reaches the threshold, and more examples gain the consequent than "
+    "lose it (McNemar, Benjamini & Hochberg at 0.05); survived on all: edges that would by the rate on all. Edges "
+    "within a layer are constraints and are not forced."
+)
+ANTECEDENT_FALSE_NOTE = (
+    "interventional: where it is forced; rate before: on the same examples before forcing. tested: on at least 20 such "
+    "examples. survived: the lower end of the 95 % interval of the interventional rate reaches the threshold, and the "
+    "change is significant (McNemar, Benjamini & Hochberg at 0.05). This run is of an earlier version: its examples "
+    "include those on which the consequent held before, so base rates inflate these rates. Edges within a layer are "
+    "constraints and are not forced."
+)
+
+
+def edges_note(stage: Document) -> str:
+    """How the edges of a stage were judged, by its rule; that of earlier versions if it names none."""
+    rule = stage.get("rule", ANTECEDENT_FALSE)
+    return EDGES_NOTE + (ANTECEDENT_FALSE_NOTE if rule == ANTECEDENT_FALSE else BOTH_FALSE_NOTE)

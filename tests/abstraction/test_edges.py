@@ -114,16 +114,20 @@ CELLS = ("n", "before", "after", "gained", "lost", "observed", "support", "neuro
         ("first:0", "second:2", "closure", (60, 0, 60, 60, 0, 40, 40, 2), "survives"),
         ("second:0", "label:1", "alone", (60, 0, 60, 60, 0, 40, 40, 1), "survives"),
         ("second:1", "label:1", "alone", (60, 0, 0, 0, 0, 40, 40, 1), "fails"),
-        ("first:1", "~second:3", "alone", (60, 60, 60, 0, 0, 40, 40, 1), "fails"),
+        ("first:1", "~second:3", "alone", (60, 60, 60, 0, 0, 40, 40, 1), "untested"),
     ],
 )
 def test_a_cause_survives_and_a_common_cause_does_not(causes, antecedent, consequent, how, cells, verdict):
     found = row(causes, antecedent, consequent, how)
     assert tuple(found[name] for name in CELLS) == cells
     assert (found["kind"], found["verdict"]) == ("forced", verdict)
-    assert found["interventional"] == cells[2] / 60
-    assert found["interventional_low"] == wilson(cells[2], 60)[0]
-    assert found["rate_before"] == cells[1] / 60
+    n, before, after, gained, *_ = cells
+    assert found["n_false"] == (false := n - before)
+    assert found["interventional"] == (gained / false if false else None)
+    assert found["interventional_low"] == (wilson(gained, false)[0] if false else None)
+    assert found["interventional_all"] == after / n
+    assert found["inflation"] == (after / n - gained / false if false else None)
+    assert found["rate_before"] == before / n
     assert found["observational"] == 1.0
 
 
@@ -153,19 +157,22 @@ def test_edges_within_a_layer_are_constraints(causes):
 def test_the_summary_counts_what_survived_by_layers(causes):
     found = {(one["from"], one["to"], one["how"]): one for one in causes.summary()}
     alone, closure = found["first", "second", "alone"], found["first", "second", "closure"]
-    assert (alone["edges"], alone["tested"], alone["survived"]) == (4, 4, 1)
-    assert (closure["survived"], closure["share"]) == (2, 0.5)
-    assert (closure["share_low"], closure["share_high"]) == tuple(map(float, wilson(2, 4)))
-    assert alone["interventional"] == pytest.approx((1 + 0 + 0 + 1) / 4)
-    assert alone["before"] == pytest.approx(1 / 4)
+    assert (alone["edges"], alone["tested"], alone["survived"]) == (4, 3, 1)  # ~second:3 is never false
+    assert (closure["survived"], closure["share"]) == (2, 2 / 3)
+    assert (closure["share_low"], closure["share_high"]) == tuple(map(float, wilson(2, 3)))
+    assert alone["interventional"] == alone["interventional_all"] == pytest.approx((1 + 0 + 0) / 3)
+    assert (alone["before"], alone["inflation"], alone["survived_all"]) == (0, 0, 1)
     assert alone["observational"] == 1.0
     assert found["second", "label", "alone"]["survived"] == 1
-    assert causes.survived("closure") == (4, 7)
+    assert causes.survived("closure") == (4, 6)
     assert causes.words().startswith(
-        "Antecedent forced alone: 3 of 7 edges survive; the others are not shown to be more than correlations. "
-        "Antecedent forced with what it implies in its layer: 4 of 7 edges survive; the others are not shown to be "
-        "more than correlations. An edge survives when, on held-out examples of test without the antecedent, forcing "
-        "it makes the consequent hold in at least 0.9"
+        "Antecedent forced alone: 3 of 6 edges survive; the others are not shown to be more than correlations. "
+        "Antecedent forced with what it implies in its layer: 4 of 6 edges survive; the others are not shown to be "
+        "more than correlations. An edge survives when, on held-out examples of test on which neither end holds, "
+        "forcing the antecedent makes the consequent hold in at least 0.9"
+    )
+    assert causes.words().endswith(
+        "1 edges were not tested: on fewer than 20 of 100 examples neither end holds (0 at most)."
     )
     document = causes.to_dict()
     assert json.loads(json.dumps(document, allow_nan=False)) == document
@@ -193,7 +200,7 @@ def test_too_few_examples_are_untested_and_none_gives_no_rate():
     few = try_edges(Causes(), graph, loader, fit=loader, settings=ndg.EdgeSettings(least=61), options=SERIAL)
     assert {one["verdict"] for one in few.rows() if one["kind"] == "forced"} == {"untested"}
     assert few.words() == (
-        "No edge was tested. 7 edges were not tested: their antecedent fails on fewer than 61 of 100 examples."
+        "No edge was tested. 7 edges were not tested: on fewer than 61 of 100 examples neither end holds (60 at most)."
     )
     assert {one["share"] for one in few.summary()} == {None}
     always = [(torch.ones(30, 2), torch.ones(30).long())]
@@ -224,16 +231,53 @@ def test_the_rest_of_a_closure_is_a_control():
     assert cause["verdict"] == "fails"
     none = row(found, "first:1", "~second:3", "rest")
     assert (none["gained"], none["lost"], none["neurons_set"]) == (0, 0, 0)
-    assert "As a control, what it implies there forced without it: 0 of 7 edges survive. An edge" in found.words()
+    assert "As a control, what it implies there forced without it: 0 of 6 edges survive. An edge" in found.words()
     survives = {how: found.verdicts.survives(how) for how in found.how}
     own = sum(a and not b for a, b in zip(survives["closure"], survives["rest"], strict=True))
     assert found.by_antecedent() == found.to_dict()["survived_by_antecedent"] == own > 0
-    assert f"of 7 edges survive, {own} of them with the antecedent and not without it; the others" in found.words()
+    assert f"of 6 edges survive, {own} of them with the antecedent and not without it; the others" in found.words()
     alone = try_edges(
         Causes(), given(NODES, EDGES), loader, fit=loader, settings=ndg.EdgeSettings(how=["closure"]), options=SERIAL
     )
     assert alone.by_antecedent() is None
     assert "not without it" not in alone.words()
+
+
+class Frequent(nn.Module):
+    """Inputs c and u, which `first` holds. second:0 is on where u is 2, and with c where it is 0.7, as is label:1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.ReLU(), nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.first(x)
+        s = self.second(h[:, :1] / 2 + h[:, 1:] - 1)
+        return torch.cat([torch.zeros(len(x), 1), s - 0.01], dim=1)
+
+
+def test_a_frequent_consequent_survives_on_all_examples_and_not_where_it_was_false():
+    """Without c, 480 examples have the consequent anyway; forced, 10 of the other 20 gain it."""
+    u = torch.tensor([2.0] * 480 + [0.7] * 10 + [0.0] * 10 + [2.0] * 30)
+    x = torch.stack([(torch.arange(530) >= 500).float(), u], dim=1)
+    nodes = NodeSpace(2, (LayerUnits("first", 2), LayerUnits("second", 1)))
+    graph = given(nodes, [("first:0", "second:0"), ("first:0", "label:1")])
+    loader = [(x, torch.zeros(530, dtype=torch.long))]
+    found = try_edges(Frequent(), graph, loader, fit=loader, options=SERIAL)
+    for consequent in ("second:0", "label:1"):
+        cells = row(found, "first:0", consequent, "alone")
+        assert tuple(cells[name] for name in ("n", "n_false", "before", "after", "gained", "lost")) == (
+            *(500, 20, 480, 490, 10, 0),
+        )
+        assert (cells["interventional"], cells["interventional_all"], cells["inflation"]) == (0.5, 0.98, 0.98 - 0.5)
+        assert cells["verdict"] == "fails"
+    assert found.survived("alone") == (0, 2)
+    assert found.to_dict()["survived_all"] == {"alone": 2, "closure": 2}
+    assert found.to_dict()["rule"] == "antecedent and consequent false"
+    assert found.words().endswith(
+        "Inflation by base rates: over all examples without the antecedent, the mean rate is 0.980 instead of 0.500 "
+        "(alone; 2 edges would survive), 0.980 instead of 0.500 (closure; 2 edges would survive)."
+    )
 
 
 def test_layers_narrow_what_is_tried():

@@ -123,11 +123,12 @@ def test_every_count_equals_the_transcription(seed, edges, values):
             assert found.changed[how][number] == own["changed"]
         for place, end in enumerate(ends):
             assert (columns["observed"][place], columns["support"][place]) == seen[end]
-        tested = [place for place in forced if columns["n"][place] >= 5]
+        tested = [place for place in forced if columns["n"][place] - columns["before"][place] >= 5]
         p_values = [slow.mcnemar(int(columns["gained"][place]), int(columns["lost"][place])) for place in tested]
         assert np.allclose([columns["p_value"][place] for place in tested], p_values)
         for place, rejected in zip(tested, slow.rejected(p_values, 0.05), strict=True):
-            low = wilson(int(columns["after"][place]), int(columns["n"][place]))[0]
+            false = int(columns["n"][place] - columns["before"][place])
+            low = wilson(int(columns["gained"][place]), false)[0]
             assert (columns["verdict"][place] == "survives") == (rejected and low >= 0.9)
 
 

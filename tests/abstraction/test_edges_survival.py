@@ -76,7 +76,9 @@ def _run(folder: Path) -> Path:
 def test_seeds_are_pooled_and_their_range_stands_beside():
     names = {"factor": "alpha", "level": "5", "network": "net"}
     few = {"tested": 10, "survived": 1, "untested": 2, "n": 100, "before": 10, "after": 60}
+    few |= {"n_false": 90, "gained": 51, "survived_all": 2}
     many = {"tested": 30, "survived": 15, "untested": 0, "n": 300, "before": 30, "after": 240}
+    many |= {"n_false": 270, "gained": 210, "survived_all": 20}
     none = dict.fromkeys(few, 0)
     table = survival.table(
         [{**names, "seed": 0, **few}, {**names, "seed": 1, **many}, {**names, "level": "50", "seed": 0, **none}]
@@ -87,6 +89,8 @@ def test_seeds_are_pooled_and_their_range_stands_beside():
     assert (pooled["survival"].value, pooled["survival"].low, pooled["survival"].high) == (0.4, float(low), float(high))
     assert pooled["range"] == "0.100 to 0.500 (2)"
     assert (pooled["tested"], pooled["untested"], pooled["after"], pooled["before"]) == (40, 2, 0.75, 0.1)
+    assert (pooled["turned"], pooled["inflation"]) == (261 / 360, 0.75 - 261 / 360)
+    assert pooled["survived_all"] == 22
     assert [rows[1][name] for name in ("survival", "range", "after")] == [None, None, None]
 
 

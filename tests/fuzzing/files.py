@@ -100,7 +100,7 @@ def make_graph(folder: Path) -> Path:
         numbers,
         {"closure": numbers},
         {"closure": 0 * numbers},
-        {"least": 20, "at_least": 0.9, "q": 0.05},
+        {"rule": "antecedent and consequent false", "least": 20, "at_least": 0.9, "q": 0.05},
     )
     scored = {"gndi": {"measure": "logits", "values": {"a:0": 0.5, "b:1": -1.25, "b:2": 1e-9}}}
     return NDG(implications, {"run": "r1", "filters": [{"min_precision": 0.1}]}, scored, verdicts).save(

@@ -15,12 +15,13 @@ from scipy.stats import binomtest, false_discovery_control
 from ndg.errors import GraphError
 from ndg.graph.edges import contrapositives, texts_of
 from ndg.graph.ndg import NDG
-from ndg.graph.verdicts import FORCED, VERDICTS, Verdicts, kinds, mcnemar, places
+from ndg.graph.verdicts import ANTECEDENT_FALSE, BOTH_FALSE, FORCED, RULES, VERDICTS, Verdicts, kinds, mcnemar, places
 from ndg.intervals import wilson
 from tests.references import edges as slow
 from tests.references.graph_cases import drawn, edges_of, graphs
 
 FACTS = {"at_least": 0.9, "q": 0.05, "least": 20, "values": "mean", "split": "test"}
+OLD, NEW = FACTS | {"rule": ANTECEDENT_FALSE}, FACTS | {"rule": BOTH_FALSE}
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Trials:
     verdicts: Verdicts
 
 
-def judged(graph: NDG, seed: int = 0) -> NDG:
+def judged(graph: NDG, seed: int = 0, facts: dict = FACTS) -> NDG:
     """Graph with verdicts on random counts, some with few examples, some with many gains."""
     order = (*reversed([layer.name for layer in graph.nodes.layers]), "label")
     many = int((kinds(graph.implications, order) == FORCED).sum())
@@ -41,7 +42,7 @@ def judged(graph: NDG, seed: int = 0) -> NDG:
         share = rng.choice([0.1, 0.97, 1.0], many)
         gained[how] = np.floor((n - before) * share).astype(np.int64)
         lost[how] = np.floor(before * rng.choice([0.0, 0.02, 0.5], many)).astype(np.int64)
-    verdicts = Verdicts.of(order, n, before, gained, lost, FACTS)
+    verdicts = Verdicts.of(order, n, before, gained, lost, facts)
     return graph.with_verdicts(Trials(graph.digest, verdicts))
 
 
@@ -56,18 +57,21 @@ def test_the_mcnemar_test_is_exact_and_one_sided():
             assert found == pytest.approx(binomtest(k, k + m, 0.5, alternative="greater").pvalue)
 
 
-@given(graphs(max_edges=20), st.integers(0, 99))
+@given(graphs(max_edges=20), st.integers(0, 99), st.sampled_from([FACTS, OLD, NEW]))
 @settings(max_examples=30, deadline=None)
-def test_an_edge_survives_by_its_interval_and_by_the_false_discovery_rate(graph, seed):
-    verdicts = judged(graph, seed).verdicts
-    tested = verdicts.n >= 20
+def test_an_edge_survives_by_its_interval_and_by_the_false_discovery_rate(graph, seed, facts):
+    verdicts = judged(graph, seed, facts).verdicts
+    n = verdicts.n - verdicts.before if facts is NEW else verdicts.n
+    tested = n >= 20
+    assert (verdicts.tested == tested).all()
     for how in verdicts.how:
         p_values = verdicts.p_values(how)[tested]
         if len(p_values):
             assert np.allclose(verdicts.q_values[how][tested], false_discovery_control(p_values))
         assert np.isnan(verdicts.q_values[how][~tested]).all()
         rejected = slow.rejected(p_values.tolist(), 0.05)
-        low = wilson(verdicts.after(how)[tested], verdicts.n[tested])[0]
+        held = verdicts.gained[how] if facts is NEW else verdicts.after(how)
+        low = wilson(held[tested], n[tested])[0]
         assert verdicts.survives(how)[tested].tolist() == [a >= 0.9 and r for a, r in zip(low, rejected, strict=True)]
         assert not verdicts.survives(how)[~tested].any()
 
@@ -89,6 +93,27 @@ def test_an_edge_survives_at_its_bars_and_not_above_them():
     few = Verdicts.of(("x", "label"), n - 1, zeros, {"alone": gained}, {"alone": zeros}, FACTS)
     assert not few.tested.any()
     assert np.isnan(few.q_values["alone"]).all()
+
+
+def test_where_the_consequent_was_false_only_what_forcing_changed_counts():
+    """Two edges: of 1,000 examples without the antecedent, 40 lack the consequent, and 20 or all of these gain it."""
+    n, before, lost = np.array([1000, 1000]), np.array([960, 960]), {"alone": np.array([0, 0])}
+    verdicts = Verdicts.of(("x", "label"), n, before, {"alone": np.array([20, 40])}, lost, NEW)
+    assert verdicts.n_false.tolist() == [40, 40]
+    assert verdicts.survives("alone").tolist() == [False, True]
+    old = verdicts.by(ANTECEDENT_FALSE)
+    assert old.rule == ANTECEDENT_FALSE
+    assert old.survives("alone").tolist() == [True, True]
+    assert [column.tolist() for column in old.judged_counts("alone")] == [[980, 1000], [1000, 1000]]
+    assert [column.tolist() for column in old.by(BOTH_FALSE).judged_counts("alone")] == [[20, 40], [40, 40]]
+    few = Verdicts.of(("x", "label"), n, before + 21, {"alone": np.array([19, 19])}, lost, NEW)
+    assert not few.tested.any()
+    toggled = Verdicts.of(("x", "label"), n, before, {"alone": np.array([40, 40])}, {"alone": n // 2}, NEW)
+    assert not toggled.survives("alone").any(), "an antecedent that turns the consequent off as often does not imply it"
+    with pytest.raises(
+        GraphError, match="by one of the rules 'antecedent and consequent false' and 'antecedent false'"
+    ):
+        verdicts.by("both")
 
 
 @given(graphs(max_edges=20), st.integers(0, 99))
@@ -123,7 +148,7 @@ def test_the_causal_graph_holds_the_survivors_and_shrinks_as_the_bar_rises(graph
         }
         assert edges_of(both) == found | within
         assert both.nodes == causal.nodes == graph.nodes
-        assert causal.provenance["filters"][-1]["causal"] == FACTS | {
+        assert causal.provenance["filters"][-1]["causal"] == OLD | {
             "at_least": bar,
             "how": how,
             "constraints": False,
@@ -131,14 +156,15 @@ def test_the_causal_graph_holds_the_survivors_and_shrinks_as_the_bar_rises(graph
         assert edges_of(causal.causal(at_least=bar, how=how)) == found
 
 
-@given(graphs(max_edges=20), st.integers(0, 99))
+@given(graphs(max_edges=20), st.integers(0, 99), st.sampled_from([FACTS, *[FACTS | {"rule": rule} for rule in RULES]]))
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_verdicts_are_saved_loaded_pickled_and_carried_along(tmp_path, graph, seed):
-    graph = judged(graph, seed)
+def test_verdicts_are_saved_loaded_pickled_and_carried_along(tmp_path, graph, seed, facts):
+    graph = judged(graph, seed, facts)
     loaded = NDG.load(graph.save(tmp_path / "graph.json"))
     copies = [loaded, pickle.loads(pickle.dumps(graph)), replace(graph, provenance={"run": 1})]
     for copy in copies:
         assert copy == graph
+        assert copy.verdicts.rule == facts.get("rule", ANTECEDENT_FALSE)
         assert copy.verdicts.facts == graph.verdicts.facts
         assert same(copy.verdicts, graph.verdicts)
     narrowed = graph.filter(min_precision=0.5)
@@ -182,7 +208,25 @@ def test_a_graph_without_verdicts_is_written_as_before(tmp_path):
     assert "verdicts" not in document
     document = json.loads(judged(drawn()).save(tmp_path / "tried.json").read_text())
     assert set(document["verdicts"]) == {"order", "how", "facts", "q_values", "counts"}
+    assert document["schema"] == 2
     assert len(document["verdicts"]["counts"]["n"]) < len(document["antecedents"]) / 2
+
+
+def test_a_file_of_an_earlier_version_keeps_its_verdicts_and_a_new_one_says_its_rule(tmp_path):
+    """An earlier version wrote schema 2 without a rule, and refuses schema 3, which it would judge wrongly."""
+    old = NDG.load(judged(drawn(), 3).save(tmp_path / "old.json"))
+    assert "rule" not in old.verdicts.facts
+    assert repr(old).endswith("edges judged by the rule 'antecedent false')")
+    assert old.to_networkx().graph["verdict_rule"] == ANTECEDENT_FALSE
+    assert "rule" not in repr(drawn())
+    path = judged(drawn(), 3, NEW).save(tmp_path / "new.json")
+    document = json.loads(path.read_text())
+    assert (document["schema"], document["verdicts"]["facts"]["rule"]) == (3, BOTH_FALSE)
+    assert old.causal().digest != NDG.load(path).causal().digest
+    document["verdicts"]["facts"]["rule"] = "both"
+    path.write_text(json.dumps(document))
+    with pytest.raises(GraphError, match=r"damaged: the rule of its verdicts must be one of .*, not 'both'"):
+        NDG.load(path)
 
 
 def test_edges_of_the_condensed_graph_carry_the_verdict_of_their_strongest_implication():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ndg.graph.verdicts import BOTH_FALSE
 from ndg.report import trial_sections
 from ndg.report.tables import Interval, Table
 
@@ -90,6 +91,18 @@ def test_edges_and_minimal_sets_have_a_table_for_each_split():
         == trial_sections.curves({})
         == []
     )
+
+
+def test_the_note_of_edges_says_by_which_rule_they_were_judged():
+    [old] = trial_sections.edges(record())
+    assert "This run is of an earlier version" in old.note
+    assert "survived on all" not in old.note
+    ruled = record()
+    ruled["results"]["edges_tried"]["test"] |= {"rule": BOTH_FALSE, "summary": [{"survived_all": 3, "inflation": 0.5}]}
+    [new] = trial_sections.edges(ruled)
+    assert "earlier version" not in new.note
+    assert "on the examples on which it did not hold before either" in new.note
+    assert [column.title for column in new.columns] == ["survived on all", "inflation"]
 
 
 def test_each_stage_speaks_in_sentences():

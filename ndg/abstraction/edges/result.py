@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from jaxtyping import Float64, Int64
 
 from ndg.abstraction.edges.forcing import REST
 from ndg.graph.edges import contrapositives, texts_of
-from ndg.graph.verdicts import FORCED, KINDS, LEFT_OUT, VERDICTS, WITHIN, Verdicts, depths, kinds
+from ndg.graph.verdicts import ANTECEDENT_FALSE, FORCED, KINDS, LEFT_OUT, VERDICTS, WITHIN, Verdicts, depths, kinds
 from ndg.intervals import rate, wilson
 from ndg.mining.implications import Implications
 from ndg.results import Result, Row
@@ -50,8 +51,10 @@ class EdgeTrials(Result):
         """Figures of every edge for one way of forcing.
 
         `distance` is the number of layers from antecedent to consequent. Of `n` examples without the antecedent, the
-        consequent holds on `before`, and on `after` when the antecedent is forced; `observed` and `support` are of the
-        examples on which the antecedent holds anyway. Edges that were not forced have NaN, or -1 for counts.
+        consequent holds on `before`, and on `after` when the antecedent is forced; `n_false` of them lack it before.
+        `interventional`, by which edges are judged, is `gained` of `n_false`; `interventional_all` is `after` of `n`,
+        and `inflation` is what it has more, by base rates. `observed` and `support` are of the examples on which the
+        antecedent holds anyway. Edges that were not forced have NaN, or -1 for counts.
         """
         edges, verdicts, nodes = self.implications, self.verdicts, self.implications.nodes
         kind = kinds(edges, verdicts.order)
@@ -65,8 +68,9 @@ class EdgeTrials(Result):
             whole[forced] = column
             return whole
 
-        after, n = verdicts.after(how), verdicts.n
-        low, high = wilson(after, n)
+        after, n, n_false = verdicts.after(how), verdicts.n, verdicts.n_false
+        turned, everywhere = _rate(verdicts.gained[how], n_false), _rate(after, n)
+        low, high = wilson(verdicts.gained[how], n_false)
         observed = self.holds[edges.antecedents]
         observed_low, observed_high = wilson(self.support, observed)
         there = np.where(kind == LEFT_OUT, np.nan, 1.0)
@@ -80,14 +84,17 @@ class EdgeTrials(Result):
             "how": np.full(len(edges), how, object),
             "verdict": np.array(VERDICTS, object)[verdicts.judged(edges, how, at_least)],
             "n": spread(n),
+            "n_false": spread(n_false),
             "before": spread(verdicts.before),
             "after": spread(after),
             "gained": spread(verdicts.gained[how]),
             "lost": spread(verdicts.lost[how]),
             "rate_before": spread(_rate(verdicts.before, n)),
-            "interventional": spread(_rate(after, n)),
-            "interventional_low": spread(np.where(n > 0, low, np.nan)),
-            "interventional_high": spread(np.where(n > 0, high, np.nan)),
+            "interventional": spread(turned),
+            "interventional_low": spread(np.where(n_false > 0, low, np.nan)),
+            "interventional_high": spread(np.where(n_false > 0, high, np.nan)),
+            "interventional_all": spread(everywhere),
+            "inflation": spread(everywhere - turned),
             "p_value": spread(verdicts.p_values(how)),
             "q_value": spread(verdicts.q_values[how]),
             "observed": observed,
@@ -105,7 +112,7 @@ class EdgeTrials(Result):
         for way in self.how if how is None else [how]:
             columns = self.columns(way, at_least)
             forced = (columns["kind"] == KINDS[FORCED]).tolist()
-            counts = ("n", "before", "after", "gained", "lost", "neurons_set")
+            counts = ("n", "n_false", "before", "after", "gained", "lost", "neurons_set")
             values = {
                 name: [own if was else None for own, was in zip(column.tolist(), forced, strict=True)]
                 if name in counts
@@ -120,9 +127,11 @@ class EdgeTrials(Result):
         """One row per pair of layers and way of forcing.
 
         Edges within a layer have one row. `edges` counts an implication and its contrapositive as one, `tested` those
-        with enough examples, `survived` the survivors among these. The 95 % Wilson interval of `share` assumes
-        independent edges, so it may be too narrow. `observational`, `interventional` and `before` are mean rates over
-        the tested edges: with the antecedent, when it is forced, and before that. Null where n is zero.
+        with enough examples on which neither end holds, `survived` the survivors among these. The 95 % Wilson interval
+        of `share` assumes independent edges, so it may be too narrow. The others are mean rates over the tested edges:
+        `observational` with the antecedent, `interventional` when it is forced where neither end holds,
+        `interventional_all` when it is forced on all examples without it, `before` on these before that; `inflation`
+        is the difference, `survived_all` the number of edges that would survive on all. Null where n is zero.
         """
         edges, verdicts = self.implications, self.verdicts
         kind = kinds(edges, verdicts.order)
@@ -133,7 +142,8 @@ class EdgeTrials(Result):
         tails, heads = depth[edges.antecedents >> 1], depth[edges.consequents >> 1]
         forced = np.flatnonzero(kind == FORCED)
         for how in self.how:
-            survives, after = verdicts.survives(how, at_least), _rate(verdicts.after(how), verdicts.n)
+            survives, everywhere = verdicts.survives(how, at_least), _rate(verdicts.after(how), verdicts.n)
+            turned, by_all = _rate(verdicts.gained[how], verdicts.n_false), self._by_all.survives(how, at_least)
             for first, second in np.unique(np.stack([tails[forced], heads[forced]], axis=1), axis=0).tolist():
                 pair = (tails[forced] == first) & (heads[forced] == second)
                 tested = pair & verdicts.tested
@@ -148,7 +158,10 @@ class EdgeTrials(Result):
                         "survived": survived,
                         **rate("share", survived, count),
                         "observational": _mean(observational[forced][tested]),
-                        "interventional": _mean(after[tested]),
+                        "interventional": _mean(turned[tested]),
+                        "interventional_all": _mean(everywhere[tested]),
+                        "inflation": _mean((everywhere - turned)[tested]),
+                        "survived_all": int(by_all[pair].sum()),
                         "before": _mean(_rate(verdicts.before, verdicts.n)[tested]),
                         "neurons_set_mean": _mean(self.sizes[how][tested].astype(float)),
                         "neurons_changed_mean": _mean(_rate(self.changed[how], verdicts.n)[tested]),
@@ -156,7 +169,8 @@ class EdgeTrials(Result):
                 )
         once = (kind == WITHIN) & (np.arange(len(edges)) <= contrapositives(edges))
         empty = {"tested": 0, "survived": 0, **rate("share", 0, 0)}
-        nothing = dict.fromkeys(("interventional", "before", "neurons_set_mean", "neurons_changed_mean"))
+        nothing: Row = dict.fromkeys(("interventional", "interventional_all", "inflation"))
+        nothing |= {"survived_all": 0} | dict.fromkeys(("before", "neurons_set_mean", "neurons_changed_mean"))
         for place in np.unique(tails[once]).tolist():
             within = once & (tails == place)
             rows.append(
@@ -166,6 +180,11 @@ class EdgeTrials(Result):
                 | nothing
             )
         return rows
+
+    @cached_property
+    def _by_all(self) -> Verdicts:
+        """Verdicts by the rule of earlier versions, which base rates inflate."""
+        return self.verdicts.by(ANTECEDENT_FALSE)
 
     def survived(self, how: str, at_least: float | int | None = None) -> tuple[int, int]:
         """Number of forced edges that survive, and of those tested."""
@@ -187,8 +206,8 @@ class EdgeTrials(Result):
             return "No edge leads from a layer to a later one or to a label, so none was on trial."
         untested = len(self.verdicts.n) - int(self.verdicts.tested.sum())
         few = (
-            f" {untested:,} edges were not tested: their antecedent fails on fewer than {facts['least']} of "
-            f"{facts['examples']:,} examples."
+            f" {untested:,} edges were not tested: on fewer than {facts['least']} of {facts['examples']:,} examples "
+            f"neither end holds ({int(self.verdicts.n_false[~self.verdicts.tested].max())} at most)."
             if untested
             else ""
         )
@@ -204,11 +223,23 @@ class EdgeTrials(Result):
             beside = "" if own is None else f", {own:,} of them with the antecedent and not without it"
             sentences.append(f"{named}: {survived:,} of {tested:,} edges survive{beside}{end}.")
         sentences.append(
-            f"An edge survives when, {on} without the antecedent, forcing it makes the consequent hold in at least "
-            f"{bar:g} (lower end of the 95 % interval) and more often than before (McNemar, false discovery rate "
-            f"{facts['q']:g})."
+            f"An edge survives when, {on} on which neither end holds, forcing the antecedent makes the consequent hold "
+            f"in at least {bar:g} (lower end of the 95 % interval), and over all examples without the antecedent more "
+            f"gain the consequent than lose it (McNemar, false discovery rate {facts['q']:g})."
+        )
+        inflated = ", ".join(self._inflated(how, bar) for how in self.how)
+        sentences.append(
+            f"Inflation by base rates: over all examples without the antecedent, the mean rate is {inflated}."
         )
         return " ".join(sentences) + few
+
+    def _inflated(self, how: str, at_least: float | int) -> str:
+        """Mean rates of one way over the tested edges, and the survivors on all examples."""
+        verdicts, tested = self.verdicts, self.verdicts.tested
+        everywhere = _rate(verdicts.after(how), verdicts.n)[tested].mean()
+        turned = _rate(verdicts.gained[how], verdicts.n_false)[tested].mean()
+        survivors = int(self._by_all.survives(how, at_least).sum())
+        return f"{everywhere:.3f} instead of {turned:.3f} ({how}; {survivors:,} edges would survive)"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types for the run log."""
@@ -220,6 +251,7 @@ class EdgeTrials(Result):
             "edges": {name: int((kind == code).sum()) for code, name in enumerate(KINDS)},
             "tested": int(self.verdicts.tested.sum()),
             "survived": {how: self.survived(how)[0] for how in self.how},
+            "survived_all": {how: int(self._by_all.survives(how).sum()) for how in self.how},
             "survived_by_antecedent": self.by_antecedent(),
             "summary": self.summary(),
             "words": self.words(),

@@ -18,7 +18,7 @@ from ndg.abstraction.validate import check_graph
 from ndg.activations.batches import check_loader, compute_batches, no_examples
 from ndg.errors import ConfigError, GraphError
 from ndg.graph.ndg import NDG
-from ndg.graph.verdicts import FORCED, Verdicts, kinds
+from ndg.graph.verdicts import BOTH_FALSE, FORCED, Verdicts, kinds
 from ndg.interventions import substitution
 from ndg.interventions.cache import Cache
 from ndg.interventions.passes import Passes
@@ -34,9 +34,9 @@ class EdgeSettings:
     how          ways of forcing: "alone", with its "closure" within its layer (units that come out both on and off are
                  left as they are), and as a control the "rest" of that closure without the antecedent
     values       what is written for booleans: "boolean", "mean", "resample" or "auto", fitted to `fit`
-    at_least     least interventional precision of an edge that survives
+    at_least     least interventional precision of an edge that survives, on examples on which neither end holds
     q            false discovery rate of the tests
-    least        least number of examples of a test
+    least        least number of examples of a test, on which neither end of the edge holds
     split        name of the examples, written beside the results
     any_network  whether the graph may be of another network of the same shape
 
@@ -101,6 +101,7 @@ def try_edges(
     study = Study(watch, passes, forced, how, writing, *ends)
     run = run_batches(study, loader, f"edges {values}", options)
     facts = {
+        "rule": BOTH_FALSE,
         "at_least": settings.at_least,
         "q": settings.q,
         "least": settings.least,

@@ -7,7 +7,7 @@ from ndg.abstraction.interchange import InterchangeSettings
 from ndg.abstraction.interchange.unfolding import unfolding
 from ndg.errors import ConfigError
 from ndg.report.tables import Table
-from ndg.report.trial_sections import EDGE_TITLES, EDGES_NOTE
+from ndg.report.trial_sections import EDGE_TITLES, edges_note
 from ndg.runs.run import Run
 from ndg.workflows.pictures import GRAPH
 from ndg.workflows.prepare import Prepared
@@ -58,7 +58,7 @@ def run(prepared: Prepared, run: Run) -> Findings:
     title = f"{prepared.experiment.name}: edges on trial"
     beside = f"The graph as a structural causal model, beside the network ({', '.join(unfolded.layers)} swapped)"
     tables = [
-        Table.of_rows(title, trials.summary(), titles=EDGE_TITLES, note=EDGES_NOTE),
+        Table.of_rows(title, trials.summary(), titles=EDGE_TITLES, note=edges_note(trials.verdicts.facts)),
         Table.of_rows(beside, by_layer, leave=LEAVE, titles={"all": "values"}, note=UNFOLDED_NOTE),
     ]
     results = {**trials.to_dict(), "unfolding": {**unfolded.to_dict(), "rows": by_layer}}
