@@ -148,7 +148,7 @@ def label_sets(training: Training) -> Figures:
     options = training.options
     sets = sufficient_sets(model, graph, train, test, training.effects, targets, settings=settings, options=options)
     sizes = [MEMBERS] * graph.nodes.labels
-    prototypes = prototype_sets(model, graph, training.bits, train, test, LAYER, sizes, options=options)
+    prototypes = prototype_sets(model, graph, train, test, LAYER, sizes, options=options)
     aligned = float(np.mean([each.test[1] / each.test[0] for each in sets.sets]))
     best = max(float(total.share[training.labels].mean()) for total in prototypes.values())
     yield "set_aligned_14", aligned

@@ -51,9 +51,11 @@ def main() -> None:
     judged = graph.held_out(held_out)
     print(f"accuracy {held_out.correct / held_out.examples:.3f}, precision on test examples {judged.precision:.3f}")
     for intervention, result in ndg.trials(network, graph, test, fit=train).items():
-        controls = result.to_dict()["controls"]
-        prototype = controls["prototype_surest"]["aligned"]
-        print(f"{intervention}: aligned {result.to_dict()['aligned']:.3f}, class prototype {prototype:.3f}")
+        figures = result.to_dict()
+        prototype = figures["controls"][result.prototype][
+            "aligned"
+        ]  # the strongest of those of the same size or changes
+        print(f"{intervention}: aligned {figures['aligned']:.3f}, class prototype {prototype:.3f}")
 
     graph = graph.with_scores(ndg.score(network, test, ["3"]))
     print("graph:", graph.save(args.out / "ndg.json"))

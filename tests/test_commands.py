@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ndg import config, runs
+from ndg.abstraction.controls import CONTROLS
 from ndg.cli import main
 from ndg.graph.ndg import NDG
 from ndg.runs.record import read
@@ -99,9 +100,8 @@ def test_results_lie_where_queries_look_for_them(aligned):
             assert figures["aligned_low"] <= figures["aligned"] <= figures["aligned_high"]
             counts = figures["counts"]["graph"]
             assert counts["aligned"] + counts["changed"] + counts["unchanged"] == counts["correct"] == figures["n"]
-            own = {"binarise", "random", "prototype_random", "prototype_surest"}
-            assert set(figures["controls"]) == own | {"reinitialised", "random_inputs", "shuffled_labels"}
-            assert figures["selectivity_picked"] == "the better prototype on validation"
+            assert set(figures["controls"]) == {*CONTROLS} | {"reinitialised", "random_inputs", "shuffled_labels"}
+            assert figures["selectivity_picked"] == "the strongest prototype on validation"
             assert len(figures["selectivity_draws"]) == 5
     with runs.open(uri) as log:
         assert [r.id for r in log.find({"results.trial.q.test.aligned": {"$gte": 0}, "config.data.name": "digits"})]

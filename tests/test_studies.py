@@ -145,7 +145,9 @@ def test_a_sweep_takes_the_largest_alpha_by_validation_alone(home, capsys):
     assert "is the largest at which Q aligns 50% of the validation examples" in " ".join(told.split())
 
 
-@pytest.mark.parametrize(("kept", "says"), [(90, "better than the class prototype"), (89, "no verdict, as binarising")])
+@pytest.mark.parametrize(
+    ("kept", "says"), [(90, "better than the strongest class prototype"), (89, "no verdict, as binarising")]
+)
 def test_a_sweep_has_no_verdict_where_binarising_changes_the_network(kept, says):
     rates = dict.fromkeys(("aligned", "aligned_low", "aligned_high", "random", "prototype", "set", "changed"), 0.5)
     chosen = {"run": "r", "beta": 1.0, "alpha": 5.0}

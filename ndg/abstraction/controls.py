@@ -2,48 +2,57 @@
 
 - `binarise`: none set; `random`: a uniform subset of the same size, set to uniform booleans;
 - `prototype_random`: a uniform subset of the same size, set to the majority booleans of the alternative class;
-- `prototype_surest`: the same, on the neurons whose majority boolean is most probable given that class.
+- `prototype_surest`, `prototype_contrast`, `prototype_log_odds`: the first neurons of an order of
+  `ndg.interventions.prototypes`, as many as the graph sets;
+- the same with `_changed`: the first neurons of that order until as many booleans change as the graph changes.
 
 Beside these stand graphs that know nothing of the network, each with as many neurons as it names itself, and chance.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Int64
 
 from ndg.graph.ndg import NDG
-from ndg.interventions.subsets import Bits, Indices, Subsets, booleans, places
-from ndg.nodes import LABEL
+from ndg.interventions.prototypes import ORDERS, ClassCounts, Ranked, ranked
+from ndg.interventions.subsets import Bits, Indices, Subsets, booleans
 
 GRAPH = "graph"
 BINARISE = "binarise"
 RANDOM = "random"
-PROTOTYPES = ("prototype_random", "prototype_surest")
-CONTROLS = (BINARISE, RANDOM, *PROTOTYPES)
+PROTOTYPE_RANDOM, PROTOTYPE_SUREST = "prototype_random", "prototype_surest"
+OF_SIZE = {f"prototype_{order}": order for order in ORDERS}
+OF_CHANGES = {f"{name}_changed": order for name, order in OF_SIZE.items()}
+PROTOTYPES = (PROTOTYPE_RANDOM, *OF_SIZE, *OF_CHANGES)
+SIZED = (BINARISE, RANDOM, PROTOTYPE_RANDOM, *OF_SIZE)
+CONTROLS = (*SIZED, *OF_CHANGES)
 CHANCE = "chance"
 
 
 @dataclass(frozen=True, eq=False)
 class Prototypes:
-    """Majority boolean and rank of each unit, by class.
+    """Orders of the units of a layer for each class, and booleans, by the name of the order."""
 
-    Majorities are over the fitting examples predicted as a class (off at a tie). Rank 0 has the most probable boolean,
-    ties by index.
-    """
-
-    values: Bool[np.ndarray, "label unit"]
-    place: Int64[np.ndarray, "label unit"]
+    orders: dict[str, Ranked]
 
     @classmethod
     def of(cls, graph: NDG, layer: str) -> Prototypes:
         """Prototypes of all classes on one layer, from mined counts."""
-        counts = graph.implications
-        on = counts.with_label[:, graph.nodes.slice(layer)]
-        size = counts.on[graph.nodes.slice(LABEL)][:, None]
-        return cls(2 * on > size, places(-np.maximum(on, size - on)))
+        return cls(ranked(ClassCounts.of(graph, layer)))
+
+    @property
+    def values(self) -> Bool[np.ndarray, "label unit"]:
+        """Majority boolean of each unit, by class."""
+        return self.orders["surest"].values
+
+    @property
+    def place(self) -> Int64[np.ndarray, "label unit"]:
+        """Rank of each unit by the probability of its majority boolean, by class."""
+        return self.orders["surest"].place
 
 
 class Controls:
@@ -55,13 +64,35 @@ class Controls:
         self._random = Subsets(seed, "random neurons", examples, units)
         self._booleans = booleans(seed, "random booleans", examples, units)
         self._prototype = Subsets(seed, "prototype neurons", examples, units)
-        self._surest, self._majority = prototypes.place[alternative], prototypes.values[alternative]
+        self._majority = prototypes.values[alternative]
+        self._orders, self._alternative = prototypes.orders, alternative
 
-    def of(self, sizes: Indices) -> dict[str, tuple[Bits, Bits]]:
-        """Units and values of each control, as many units as `sizes` says."""
-        return {
-            BINARISE: (self._nothing, self._nothing),
-            RANDOM: (self._random.of(sizes), self._booleans),
-            PROTOTYPES[0]: (self._prototype.of(sizes), self._majority),
-            PROTOTYPES[1]: (self._surest < sizes[:, None], self._majority),
-        }
+    def of(self, sizes: Indices, names: Sequence[str] = SIZED) -> dict[str, tuple[Bits, Bits]]:
+        """Units and values of controls, as many units as `sizes` says."""
+        settings = {}
+        for name in names:
+            if name == BINARISE:
+                settings[name] = (self._nothing, self._nothing)
+            elif name == RANDOM:
+                settings[name] = (self._random.of(sizes), self._booleans)
+            elif name == PROTOTYPE_RANDOM:
+                settings[name] = (self._prototype.of(sizes), self._majority)
+            else:
+                order = self._orders[OF_SIZE[name]]
+                chosen = order.place[self._alternative] < sizes[:, None]
+                settings[name] = (chosen, order.values[self._alternative])
+        return settings
+
+    def of_changes(
+        self, bits: Bits, changes: Indices, names: Sequence[str] = tuple(OF_CHANGES)
+    ) -> dict[str, tuple[Bits, Bits]]:
+        """The first units of each order that change `changes` of the `bits`, or all units, and their values."""
+        settings = {}
+        for name in names:
+            order = self._orders[OF_CHANGES[name]]
+            values, place = order.values[self._alternative], order.place[self._alternative]
+            units = np.argsort(order.place, axis=1)[self._alternative]
+            differs = np.take_along_axis(values != bits, units, axis=1)
+            before = np.cumsum(differs, axis=1) - differs  # changes by the units that stand before
+            settings[name] = (np.take_along_axis(before < changes[:, None], place, axis=1), values)
+        return settings

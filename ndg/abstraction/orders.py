@@ -2,7 +2,8 @@
 
 - `graph`: the neurons of D(t, t'), the most specific first: those whose literal is rarest outside the class that asks
   for it;
-- `prototype_surest`, `prototype_random`: the order of these controls, for any number of neurons;
+- `prototype_surest`, `prototype_contrast`, `prototype_log_odds`, `prototype_random`: the order of these controls, for
+  any number of neurons;
 - any order that is handed in, such as one by importance, sets the class prototype as well.
 """
 
@@ -15,7 +16,7 @@ import numpy as np
 from jaxtyping import Float64, Int, Int64
 
 from ndg import seeds
-from ndg.abstraction.controls import GRAPH, PROTOTYPES, Prototypes
+from ndg.abstraction.controls import GRAPH, OF_SIZE, PROTOTYPE_RANDOM, Prototypes
 from ndg.errors import ConfigError, ShapeError
 from ndg.graph.ndg import NDG
 from ndg.interventions.intervention_sets import Choices
@@ -51,7 +52,7 @@ class Orders:
 
     @property
     def names(self) -> tuple[str, ...]:
-        return (GRAPH, *reversed(PROTOTYPES), *self.ranked)
+        return (GRAPH, *OF_SIZE, PROTOTYPE_RANDOM, *self.ranked)
 
     def settings(
         self, choice: Choices, prototypes: Prototypes, seed: int, examples: Indices, true: Indices, other: Indices
@@ -59,11 +60,13 @@ class Orders:
         """Ranks and booleans of the units in each order."""
         units = prototypes.values.shape[1]
         random = seeds.words(seed, "prototype neurons", examples=examples, draws=units)
-        places_of = {PROTOTYPES[1]: prototypes.place[other], PROTOTYPES[0]: places(random)}
-        places_of |= {name: order[other] for name, order in self.ranked.items()}
         majority = prototypes.values[other]
-        return {GRAPH: self._graph(choice, true, other)} | {
-            name: (place, majority) for name, place in places_of.items()
+        orders = {name: prototypes.orders[order] for name, order in OF_SIZE.items()}
+        return {
+            GRAPH: self._graph(choice, true, other),
+            **{name: (order.place[other], order.values[other]) for name, order in orders.items()},
+            PROTOTYPE_RANDOM: (places(random), majority),
+            **{name: (order[other], majority) for name, order in self.ranked.items()},
         }
 
     def _graph(self, choice: Choices, true: Indices, other: Indices) -> Settings:
@@ -101,7 +104,7 @@ def sizes(units: int) -> tuple[int, ...]:
 
 
 def _ranked(name: str, order: np.ndarray, labels: int, units: int) -> Int64[np.ndarray, "label unit"]:
-    taken = (GRAPH, *PROTOTYPES)
+    taken = (GRAPH, *OF_SIZE, PROTOTYPE_RANDOM)
     if name in taken:
         raise ConfigError(f"an order has a name of its own, none of {', '.join(taken)}; got {name!r}; rename it")
     order = np.asarray(order)

@@ -16,8 +16,8 @@ from ndg.escape import html as escape
 from ndg.intervals import exact_paired, holm, rate
 from ndg.results import Result, Row, plain
 
-ON_VALIDATION = "the better prototype on validation"
-ON_THE_SAME = "the better prototype on the same split"
+ON_VALIDATION = "the strongest prototype on validation"
+ON_THE_SAME = "the strongest prototype on the same split"
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class TrialResult(Result):
     `by_class` and `by_alternative` are of the graph's choice. `units` is the size of the layer, `no_ancestors` the
     classes that no literal implies (for which Q is G.2), `graph` the graph's digest; `reason` tells why the executor
     was chosen. `values` were fitted to `values_examples`. `drawn` holds tallies under further draws. `on_validation` is
-    the better prototype of the validation split.
+    the strongest prototype of the validation split.
     """
 
     intervention: str
@@ -87,11 +87,11 @@ class TrialResult(Result):
 
     @property
     def prototype(self) -> str:
-        """The prototype control with the larger aligned rate."""
-        return max(PROTOTYPES, key=lambda name: self.controls[name].aligned)
+        """The prototype control with the largest aligned rate."""
+        return max((name for name in PROTOTYPES if name in self.controls), key=lambda name: self.controls[name].aligned)
 
     def picked(self, validation: TrialResult) -> TrialResult:
-        """The result compared with validation's better prototype; ConfigError if unlike."""
+        """The result compared with validation's strongest prototype; ConfigError if unlike."""
         mine, other = ((trial.intervention, trial.layer, trial.graph) for trial in (self, validation))
         if mine != other:
             raise ConfigError(
@@ -103,8 +103,8 @@ class TrialResult(Result):
     def selectivity(self, against: str | None = None) -> Selectivity | None:
         """Difference of aligned rates between the graph and a control.
 
-        The default control is the one picked on validation, else the better prototype. None without originally correct
-        examples. Raises ConfigError for an unknown control. Further draws exist for the prototypes alone.
+        The default control is the one picked on validation, else the strongest prototype. None without originally
+        correct examples. Raises ConfigError for an unknown control. Further draws exist for prototypes alone.
         """
         if against is not None and against not in self.controls:
             raise ConfigError(f"no control {against!r}; {nearest(against, self.controls)}")

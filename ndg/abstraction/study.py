@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from ndg.abstraction.bootstrap import GROUPS, groups_of
-from ndg.abstraction.controls import GRAPH, PROTOTYPES, Controls, Prototypes
+from ndg.abstraction.controls import CONTROLS, GRAPH, OF_CHANGES, Controls, Prototypes
 from ndg.abstraction.counts import Counts
 from ndg.abstraction.orders import Orders
 from ndg.abstraction.tally import Outcome, Tallies, Tally
@@ -52,7 +52,8 @@ class Study(PassesStudy):
     """Study of one trial.
 
     `choices` are those of each intervention, of the graph and of every control graph. Draws are by seed, seed + 1 and
-    so on. With `orders` the curves are counted.
+    so on; those after the first count the graph's choice and the controls that `redrawn` names for the intervention.
+    With `orders` the curves are counted.
     """
 
     layer: str
@@ -60,6 +61,7 @@ class Study(PassesStudy):
     prototypes: Prototypes
     writing: Writing
     seed: int
+    redrawn: dict[str, tuple[str, ...]]
     draws: int = 1
     orders: Orders | None = None
 
@@ -108,7 +110,7 @@ def _counted(study: Study, batch: Batch) -> TrialCounts:
         (name, draw, control): setting
         for name in study.choices
         for draw, other in enumerate(others)
-        for control, setting in _settings(study.choices[name], seen.true, other, drawn[draw], not draw).items()
+        for control, setting in _settings(study, name, seen, other, drawn[draw], not draw).items()
     }
     booleans = [np.where(setting.chosen, setting.values, seen.bits) for setting in settings.values()]
     binarised, *after = predict(study, known, np.stack([seen.bits, *booleans]), seen.rows)
@@ -137,19 +139,18 @@ def _counted(study: Study, batch: Batch) -> TrialCounts:
 
 
 def _settings(
-    choices: dict[str, Choices], true: Indices, other: Indices, controls: Controls, first: bool
+    study: Study, name: str, seen: _Seen, other: Indices, controls: Controls, first: bool
 ) -> dict[str, _Setting]:
     """Settings of the graph's choice, then of each counted control."""
-    graph = _named(choices[GRAPH], true, other)
+    choices = study.choices[name]
+    graph = _named(choices[GRAPH], seen.true, other)
     nobody = np.zeros(len(other), np.bool_)
-    sizes = graph.chosen.sum(axis=1)
-    same_size = {
-        control: _Setting(*setting, nobody, nobody)
-        for control, setting in controls.of(sizes).items()
-        if first or control in PROTOTYPES
-    }
-    others = {name: _named(choice, true, other) for name, choice in choices.items() if first and name != GRAPH}
-    return {GRAPH: graph} | same_size | others
+    names = CONTROLS if first else study.redrawn[name]
+    changes = (graph.chosen & (graph.values != seen.bits)).sum(axis=1)
+    sized = controls.of(graph.chosen.sum(axis=1), [of for of in names if of not in OF_CHANGES])
+    changed = controls.of_changes(seen.bits, changes, [of for of in names if of in OF_CHANGES])
+    others = {of: _named(choice, seen.true, other) for of, choice in choices.items() if first and of != GRAPH}
+    return {GRAPH: graph, **{of: _Setting(*each, nobody, nobody) for of, each in (sized | changed).items()}, **others}
 
 
 def _named(choice: Choices, true: Indices, other: Indices) -> _Setting:

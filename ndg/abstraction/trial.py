@@ -25,7 +25,7 @@ from ndg.abstraction.study import DRAW, Study, TrialCounts, curve_key
 from ndg.abstraction.validate import check_alternatives, check_graph, one_layer
 from ndg.abstraction.verdict import KEPT
 from ndg.activations.batches import check_loader
-from ndg.errors import ConfigError, DataError, ShapeError, check_kind
+from ndg.errors import ConfigError, DataError, ShapeError, check_kind, nearest
 from ndg.graph.ndg import NDG
 from ndg.interventions import substitution
 from ndg.interventions.cache import Cache
@@ -45,6 +45,7 @@ class TrialSettings:
                  `fit`, or such a way itself. "auto" writes 0 and 1 into sigmoids, and means of `fit` elsewhere
     beta         implications whose recall exceeds it are walked backwards too; 1 walks none
     draws        draws of alternatives and controls, by the seed, seed + 1 and so on
+    against      prototype control of each intervention that further draws repeat; all where an intervention has none
     graphs       further control graphs by name, of the same layer, each with its own D(t, t')
     curve        whether the aligned rate is counted against the number of neurons changed, for the graph's choice, the
                  prototypes and `orders`
@@ -60,6 +61,7 @@ class TrialSettings:
     values: str | Writing = substitution.AUTO
     beta: float | int = 1.0
     draws: int = 1
+    against: Mapping[str, str] | None = None
     graphs: Mapping[str, NDG] | None = None
     curve: bool = False
     orders: Mapping[str, Int[np.ndarray, "..."]] | None = None
@@ -75,6 +77,12 @@ class TrialSettings:
             raise ConfigError(f"kept_at_least is a share inside [0, 1]; got {self.kept_at_least}")
         if self.draws < 1:
             raise ConfigError(f"alternatives and controls are drawn at least once; got draws={self.draws}")
+        check_kind(self.against, (Mapping, type(None)), "against has a control by intervention", 'such as {"Q": name}')
+        for name in (self.against or {}).values():
+            if name not in PROTOTYPES:
+                raise ConfigError(
+                    f"further draws repeat a prototype control; got {name!r}; {nearest(name, PROTOTYPES)}"
+                )
         check_kind(self.graphs, (Mapping, type(None)), "graphs has control graphs by name", 'such as {"other": graph}')
         orders = [] if self.orders is None else names_of(self.orders, "orders has names of orders of a curve")
         if orders and not self.curve:
@@ -149,6 +157,7 @@ def trials(
         prototypes=Prototypes.of(graph, layer),
         writing=writing,
         seed=options.seed,
+        redrawn={name: (of,) if (of := (settings.against or {}).get(name)) else PROTOTYPES for name in named},
         draws=settings.draws,
         orders=Orders.of(graph, layer, settings.orders or {}) if settings.curve else None,
     )
@@ -211,7 +220,7 @@ def _result(name: str, total: TrialCounts, study: Study, labels: int, facts: dic
         by_alternative=tuple(tallies[name, GRAPH, "alternative", label] for label in range(labels)),
         no_ancestors=tuple(np.flatnonzero(choice.no_ancestors).tolist()),
         drawn=tuple(
-            {control: tallies[name, DRAW, draw, control] for control in (GRAPH, *PROTOTYPES)}
+            {control: tallies[name, DRAW, draw, control] for control in (GRAPH, *study.redrawn[name])}
             for draw in range(1, study.draws)
         ),
         curve=curve,

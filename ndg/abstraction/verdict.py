@@ -64,15 +64,15 @@ def verdict(figures: Figures) -> str:
     significant = _significant(figures)
     if low > 0 and significant:
         caution = (
-            f" It sets as many neurons, but it really changes {figures['neurons_changed']:.1f} of them where the "
-            f"prototype changes {_changed(figures):.1f}: part of the difference may be size."
+            f" It really changes {figures['neurons_changed']:.1f} neurons where the prototype changes "
+            f"{_changed(figures):.1f}: part of the difference may be size."
             if larger(figures)
             else ""
         )
-        return f"The graph's choice is better than the better prototype of the same size: {difference}.{caution}"
+        return f"The graph's choice is better than the strongest class prototype: {difference}.{caution}"
     if high < 0 and significant:
-        return f"The graph's choice is worse than the better prototype of the same size: {difference}."
-    return f"The graph's choice is not better than the class prototype of the same size: {difference}."
+        return f"The graph's choice is worse than the strongest class prototype: {difference}."
+    return f"The graph's choice is not better than the strongest class prototype: {difference}."
 
 
 def _rates(figures: Figures) -> str:

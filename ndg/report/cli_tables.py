@@ -11,6 +11,7 @@ from ndg.report.tables import Column, Table
 from ndg.runs.record import RunRecord
 
 CONTROLS = ("random", "prototype_random", "prototype_surest")
+ORDERS = {"random": "any", "surest": "surest", "contrast": "contrast", "log_odds": "log odds"}
 
 
 def _columns(*names: str) -> dict[str, Column]:
@@ -90,13 +91,15 @@ def aligned(records: Sequence[RunRecord]) -> Table:
         **_columns("accuracy", "implications", "precision"),
         "intervention": Column("trial", left=True),
         "aligned": Column("aligned [95 %]"),
-        "prototype_surest": Column("prototype"),
+        "prototype": Column("prototype"),
+        "order": Column("order", left=True),
         "better": Column("better", left=True),
+        "prototype_surest": Column("surest"),
         "prototype_random": Column("any"),
         **_columns("random", "kept"),
         "set": Column("set", digits=1),
         "changed": Column("changed", digits=1),
-        "surest_changed": Column("prototype's", digits=1),
+        "prototype_changed": Column("prototype's", digits=1),
         "n": Column("n"),
     }
     rows = [row for record in records for row in _aligned(record)]
@@ -108,12 +111,32 @@ def aligned(records: Sequence[RunRecord]) -> Table:
     return Table.of(title, columns, rows, note=note)
 
 
+def _strongest(figures: dict[str, Any]) -> dict[str, Any]:
+    """Rate, order and changed neurons of the prototype that the graph is compared with."""
+    control = figures.get("selectivity_control")
+    if control is None or not figures["neurons_set"]:
+        return {}
+    row = figures["controls"][control]
+    return {
+        "prototype": row["aligned"],
+        "order": _order(control),
+        "prototype_changed": row["neurons_changed"],
+    }
+
+
 def _better(figures: dict[str, Any]) -> str:
     """Whether the graph's choice is better than the prototype."""
     if not survives(figures):
         return "no verdict"
     beats = better(figures)
     return "–" if beats is None else "no" if not beats else "yes, larger" if larger(figures) else "yes"
+
+
+def _order(control: str) -> str:
+    """Short name of a prototype control, such as `contrast, changed`."""
+    name = control.removeprefix("prototype_")
+    order = name.removesuffix("_changed")
+    return ORDERS.get(order, order) + (", changed" if order != name else "")
 
 
 def _unimplied(record: RunRecord) -> str:
@@ -127,11 +150,14 @@ def _unimplied(record: RunRecord) -> str:
 NOTE = (
     "precision: mean precision of the implications on examples that they were not mined from. n: correctly classified "
     "examples. aligned: share of the n whose prediction becomes a drawn other class when the neurons named by the "
-    "graph are set (set: how many; changed: how many had the other value). prototype: as many neurons, set to the "
-    "majority booleans of that class without using the graph's edges, on the neurons where the majority is clearest "
-    "(prototype's: how many changed). any: the same on random neurons. better: whether the 95 % interval of the "
-    "difference to the better prototype, chosen on validation, lies above 0, and p < .05 after Holm's correction for "
-    "the interventions; larger: the graph changes over 1.1 times as many neurons. random: as many random booleans. "
+    "graph are set (set: how many; changed: how many had the other value). prototype: the strongest class prototype, "
+    "chosen on validation, which sets neurons to the usual booleans of that class without using the graph's edges "
+    "(prototype's: how many changed). order: its neurons, as many as the graph sets, or (changed) until as many "
+    "change: surest, those whose booleans are the most probable given the class; contrast and log odds, those whose "
+    "share of on differs most between the class and the other examples; any, random ones. better: whether the 95 % "
+    "interval of the difference to it lies above 0, and p < .05 after Holm's correction for the interventions; larger: "
+    "the graph changes over 1.1 times as many neurons. surest, any: these prototypes at equal size. random: as many "
+    "random booleans. "
     "kept: share still correct when the layer is binarised and nothing is set; below trial.kept_at_least there is "
     "no verdict, as binarising alone changes the network."
 )
@@ -171,11 +197,11 @@ def _aligned(record: RunRecord) -> list[dict[str, Any]]:
                 "intervention": figures["intervention"],
                 "split": figures["split"],
                 **(rates if figures["neurons_set"] else {}),
+                **_strongest(figures),
                 "better": _better(figures),
                 "kept": controls["binarise"]["unchanged"],
                 "set": figures["neurons_set"],
                 "changed": figures["neurons_changed"],
-                "surest_changed": controls["prototype_surest"]["neurons_changed"],
                 "n": figures["n"],
             }
         )

@@ -23,8 +23,8 @@ LIMITS = (
     "other although neither drives the other.",
     "Precision on the mined examples is high by construction. Judge the graph by the held-out figures.",
     "An alignment rate means nothing without the size of the intervention. Setting many neurons to the usual values "
-    "of a class changes the prediction of most networks; the prototype controls set as many neurons without the "
-    "graph's edges.",
+    "of a class changes the prediction of most networks; the prototype controls set, or change, as many neurons "
+    "without the graph's edges.",
     "The graph describes booleans of the chosen layer, on these data. It says nothing about how strongly a neuron is "
     "on, or about other data.",
 )
@@ -32,6 +32,13 @@ CONTROLS = {
     "random": "random booleans",
     "prototype_random": "the class prototype on random neurons",
     "prototype_surest": "on its surest neurons",
+    "prototype_contrast": "by contrast",
+    "prototype_log_odds": "by log odds",
+}
+CHANGED = {
+    "prototype_surest_changed": "on its surest neurons",
+    "prototype_contrast_changed": "by contrast",
+    "prototype_log_odds_changed": "by log odds",
 }
 
 
@@ -70,7 +77,7 @@ def headline(record: Document) -> list[tuple[str, str, str]]:
         if not rates["neurons_set"]:
             value, remark = "–", "the graph names no neuron"
         elif prototypes:
-            remark = f"class prototype of the same size: {max(prototypes):.1%}"
+            remark = f"strongest class prototype: {max(prototypes):.1%}"
         figures.append((f"{rates['intervention']} aligned", value, remark))
     return figures
 
@@ -104,12 +111,8 @@ def _trials(record: Document) -> list[str]:
         if figures["aligned"] is None or not figures["neurons_set"]:
             sentences.append(figures.get("words", ""))
             continue
-        controls = figures["controls"]
-        rates = ", ".join(
-            f"{words} {controls[name]['aligned']:.1%}"
-            for name, words in CONTROLS.items()
-            if controls.get(name, {}).get("aligned") is not None
-        )
+        rates, changed = (_rates(figures["controls"], named) for named in (CONTROLS, CHANGED))
+        changed = f" As many changed, the class prototype: {changed}." if changed else ""
         count, classes = len(figures.get("no_ancestors", ())), results(record, "data").get("classes", "")
         unimplied = f" No literal implies {count} of the {classes} classes; for these Q equals G.2."
         unimplied = unimplied if count and figures["intervention"] == "Q" else ""
@@ -119,6 +122,15 @@ def _trials(record: Document) -> list[str]:
             f"{figures['intervention']}, on {split}: setting the {figures['neurons_set']:.1f}{units} neurons that the "
             f"graph names ({figures['neurons_changed']:.1f} of them had the other value) turned "
             f"{figures['aligned']:.1%} {interval} of {figures['n']:,} correct predictions into the drawn "
-            f"class. Controls with as many neurons: {rates}. {verdict(figures)}{unimplied}"
+            f"class. Controls with as many neurons: {rates}.{changed} {verdict(figures)}{unimplied}"
         )
     return sentences
+
+
+def _rates(controls: Document, named: Document) -> str:
+    """Aligned rates of the named controls that the run has."""
+    return ", ".join(
+        f"{words} {controls[name]['aligned']:.1%}"
+        for name, words in named.items()
+        if controls.get(name, {}).get("aligned") is not None
+    )

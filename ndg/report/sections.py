@@ -15,7 +15,12 @@ Document = Mapping[str, Any]
 CONTROLS = {
     "graph": "the graph's choice",
     "prototype_surest": "class prototype, surest neurons",
+    "prototype_contrast": "class prototype, by contrast",
+    "prototype_log_odds": "class prototype, by log odds",
     "prototype_random": "class prototype, random neurons",
+    "prototype_surest_changed": "surest neurons, as many changed",
+    "prototype_contrast_changed": "by contrast, as many changed",
+    "prototype_log_odds_changed": "by log odds, as many changed",
     "random": "random booleans",
     "binarise": "binarising alone",
     "reinitialised": "graph of the re-initialised network",
@@ -27,8 +32,10 @@ TRIAL_NOTE = (
     "Rates are over the n examples that the untouched network classifies correctly. Aligned: the prediction becomes "
     "the class drawn for the example; changed: it becomes another class; unchanged: it stays. Contradictory: the "
     "graph sets a neuron both on and off, so it is not set. Neurons set: mean number of neurons written; changed: "
-    "mean number that had the other value before. Controls write as many neurons as the graph, example by example; "
-    "control graphs write the neurons that they name."
+    "mean number that had the other value before. Controls write as many neurons as the graph, example by example, or "
+    "(as many changed) the first neurons of their order that change as many. Prototypes are of the mined examples: "
+    "surest neurons have the most probable booleans given the class; contrast and log odds are those of a neuron's "
+    "share of on given the class against the other examples. Control graphs write the neurons that they name."
 )
 FIGURES_NOTE = (
     "The paper's graph joins pairs of literals and may have cycles; in the condensed graph, literals that imply each "

@@ -15,15 +15,19 @@ Document = Mapping[str, Any]
 ORDERS = {
     "graph": "the graph's choice",
     "prototype_surest": "prototype, surest",
+    "prototype_contrast": "prototype, contrast",
+    "prototype_log_odds": "prototype, log odds",
     "prototype_random": "prototype, random",
 }
+CONTROLS = ORDERS | {f"{name}_changed": f"{words}, as many changed" for name, words in ORDERS.items()}
 SELECTIVITY_NOTE = (
     "The interval is a paired bootstrap over examples; each draw repeats the choice of classes and random neurons."
 )
 CURVE_NOTE = (
     "Neurons are set one after another: for the graph, its choice with the most specific literals first; for the "
-    "other orders, the booleans of the class prototype in that order. area: mean aligned rate under the curve, up to "
-    "the number of changed neurons that every order reaches; graph minus: the graph's area minus this one."
+    "other orders, the booleans of the class prototype in that order. contrast, log odds: of a neuron's share of on "
+    "given the class and elsewhere. area: mean aligned rate under the curve, up to the number of changed neurons that "
+    "every order reaches; graph minus: the graph's area minus this one."
 )
 INTERCHANGE_NOTE = (
     "Neurons of a base example take the activations of a source example. coverage: share of the pairs on which the "
@@ -67,7 +71,7 @@ def _curve(figures: Document, curve: Document) -> tuple[Chart, Table]:
 
 
 def selectivity(record: Document) -> Table | None:
-    """Aligned rate minus that of the better prototype."""
+    """Aligned rate minus that of the strongest prototype."""
     columns = (
         Column("", left=True),
         Column("split", left=True),
@@ -86,7 +90,7 @@ def selectivity(record: Document) -> Table | None:
             min(figures["selectivity_draws"]),
             max(figures["selectivity_draws"]),
             len(figures["selectivity_draws"]),
-            ORDERS.get(figures["selectivity_control"], figures["selectivity_control"]),
+            CONTROLS.get(figures["selectivity_control"], figures["selectivity_control"]),
             figures["selectivity_picked"],
         )
         for stage in results(record, "trial").values()
@@ -95,7 +99,7 @@ def selectivity(record: Document) -> Table | None:
     ]
     if not lines:
         return None
-    return Table("Selectivity: aligned minus the better prototype control", columns, tuple(lines), SELECTIVITY_NOTE)
+    return Table("Selectivity: aligned minus the strongest prototype control", columns, tuple(lines), SELECTIVITY_NOTE)
 
 
 def interchange(record: Document) -> list[Table]:

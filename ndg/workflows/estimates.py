@@ -82,10 +82,13 @@ def stage_seconds(
     networks = sum(name != "shuffled_labels" for name in trial.graphs)
     seconds["controls"] = networks * batches["train"] * full
     tried = {*trial.splits, *({"validation"} & set(batches))}
-    settings = count * (1 + len(CONTROLS) + len(trial.graphs) + (trial.draws - 1) * (1 + len(PROTOTYPES)))
-    seconds["trials"] = sum(batches[name] for name in tried) * settings * (0.6 * part + setting)
+    first, further = count * (1 + len(CONTROLS) + len(trial.graphs)), count * (trial.draws - 1)
+    chosen = "validation" in tried  # its strongest prototype is the only one that further draws of other splits repeat
+    settings = {name: first + further * (2 if chosen else 1 + len(PROTOTYPES)) for name in tried}
+    settings |= {"validation": first + further * (1 + len(PROTOTYPES))} if chosen else {}
+    seconds["trials"] = sum(batches[name] * settings[name] for name in tried) * (0.55 * part + setting)
     if trial.curve:
-        seconds["trials"] += held_out * count * min(units, 32) * 1.5 * (part + setting)
+        seconds["trials"] += held_out * count * min(units, 32) * 1.9 * (part + setting)
     if trial.interchange:
         seconds["interchange"] = held_out * (8 * part + setting) + trial.pool / size * full
     fitted = min(subject.sizes["train"], FIT_EXAMPLES)

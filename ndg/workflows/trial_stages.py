@@ -79,6 +79,8 @@ class TrialStages:
         first = ["validation"] if "validation" in self._subject.loaders else []
         results: dict[str, dict[str, TrialResult]] = {}
         for split in dict.fromkeys([*first, *splits]):
+            chooses = results.get("validation")
+            against = None if chooses is None else {name: each.prototype for name, each in chooses.items()}
             with self._prepared.timed("trials"):
                 results[split] = trials(
                     self._subject.network,
@@ -91,6 +93,7 @@ class TrialStages:
                         values=settings.values,
                         beta=settings.beta,
                         draws=settings.draws,
+                        against=against,
                         graphs=graphs,
                         orders=self._orders(scores) if settings.curve and split == held_out else {},
                         curve=settings.curve and split == held_out,

@@ -93,10 +93,21 @@ def test_the_surest_units_come_first_and_equals_by_index(prototypes):
 def test_controls_set_the_asked_number_of_units(prototypes):
     sizes = np.array([0, 1, 2, 3, 4])
     other = np.array([0, 1, 2, 0, 1])
-    found = Controls(prototypes, 0, np.arange(5), other).of(sizes)
-    assert tuple(found) == CONTROLS
+    controls = Controls(prototypes, 0, np.arange(5), other)
+    found = controls.of(sizes)
+    assert (*found, *controls.of_changes(np.zeros((5, 4), np.bool_), sizes)) == CONTROLS
     for name, (mask, _) in found.items():
         assert np.array_equal(mask.sum(axis=1), 0 * sizes if name == "binarise" else sizes)
     for name in ("prototype_random", "prototype_surest"):
         assert np.array_equal(found[name][1], prototypes.values[other])
     assert found["prototype_surest"][0][3].tolist() == [True, False, True, True]
+
+
+def test_controls_of_as_many_changes_set_the_first_units_that_differ(prototypes):
+    """Class 1 asks for 0011 and, surest first, units 0, 2, 3, 1; the bits 0101 differ in units 1 and 2."""
+    bits = np.tile([False, True, False, True], (5, 1))
+    changes, other = np.array([0, 1, 2, 3, 4]), np.ones(5, np.int64)
+    chosen, values = Controls(prototypes, 0, np.arange(5), other).of_changes(bits, changes)["prototype_surest_changed"]
+    assert values.tolist() == [[False, False, True, True]] * 5
+    assert chosen.astype(int).tolist() == [[0, 0, 0, 0], [1, 0, 1, 0], [1, 1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1]]
+    assert (chosen & (values != bits)).sum(axis=1).tolist() == [0, 1, 2, 2, 2]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ndg.abstraction.bootstrap import GROUPS
+from ndg.abstraction.controls import OF_SIZE
 from ndg.abstraction.counts import Counts
 from ndg.abstraction.curve import EXAMPLES, Curve
 from ndg.abstraction.orders import STEPS, sizes, specificity
@@ -76,9 +77,9 @@ def test_the_document_is_plain_and_the_frame_has_the_rows():
     found = trial(ByHand(), by_hand(), loader(), "Q", settings=TrialSettings(curve=True), options=SERIAL).curve
     document = found.to_dict()
     assert json.loads(json.dumps(document, allow_nan=False)) == document
-    assert set(document["orders"]) == {"graph", "prototype_surest", "prototype_random"}
+    assert set(document["orders"]) == {"graph", *OF_SIZE, "prototype_random"}
     assert document["sizes"] == [0, 1, 2, 3, 4]
-    assert len(found.frame()) == len(found.rows()) == 3 * 5
+    assert len(found.frame()) == len(found.rows()) == 5 * 5
 
 
 def test_curves_grow_and_end_where_the_order_ends():

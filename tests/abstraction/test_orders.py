@@ -7,6 +7,7 @@ import numpy as np
 from ndg.abstraction.controls import GRAPH, Prototypes
 from ndg.abstraction.orders import Orders, sizes
 from ndg.interventions.intervention_sets import Choices
+from ndg.interventions.prototypes import ORDERS, Ranked
 
 ONE_EXAMPLE = np.array([0])
 
@@ -26,7 +27,7 @@ def order(on: list[float], off: list[float], toward_on: list[int], toward_off: l
     specific = np.array([[[0.1] * 4, off], [[0.6] * 4, on]])
     nothing = np.zeros((2, 4), np.bool_)
     choices = Choices(row(toward_on, 1), row(toward_off, 1), row(against_on, 0), nothing, np.zeros(2, np.bool_))
-    prototypes = Prototypes(nothing, np.tile(np.arange(4), (2, 1)))
+    prototypes = Prototypes(dict.fromkeys(ORDERS, Ranked(np.tile(np.arange(4), (2, 1)), nothing)))
     settings = Orders(sizes(4), specific, {}).settings(
         choices, prototypes, 0, ONE_EXAMPLE, np.array([0]), np.array([1])
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from ndg.abstraction.controls import CONTROLS, GRAPH
+from ndg.abstraction.controls import CONTROLS, GRAPH, PROTOTYPES
 from ndg.abstraction.result import TrialResult
 from ndg.abstraction.tally import Tally
 from ndg.errors import ConfigError
@@ -28,6 +28,7 @@ def result() -> TrialResult:
             "random": tally(5, neurons_set=250, graph_only=58, control_only=3),
             "prototype_random": tally(40, neurons_set=250, graph_only=20),
             "prototype_surest": tally(55, neurons_set=250, graph_only=15, control_only=10),
+            **dict.fromkeys(PROTOTYPES[2:], tally(20, neurons_set=250, graph_only=40)),
         },
         by_class=(tally(20, 50), tally(40, 50)),
         by_alternative=(tally(40, 50), tally(20, 50)),
@@ -103,7 +104,7 @@ def test_the_document_is_plain_and_complete(result):
 def test_selectivity_is_against_the_better_prototype_and_says_how_it_was_picked(result):
     found = result.selectivity()
     assert (found.value, found.control) == (0.05, "prototype_surest")
-    assert found.picked == "the better prototype on the same split"
+    assert found.picked == "the strongest prototype on the same split"
     assert found.low < 0.05 < found.high
     assert found == result.selectivity()
     given = result.selectivity("prototype_random")
@@ -128,7 +129,7 @@ def test_the_prototype_is_picked_on_validation(result):
     told = result.picked(validation)
     found = told.selectivity()
     assert (found.control, found.value) == ("prototype_random", 0.2)
-    assert found.picked == "the better prototype on validation"
+    assert found.picked == "the strongest prototype on validation"
     assert found.draws == (0.2, 0.21)
     assert told.controls == result.controls
     with pytest.raises(ConfigError, match=r"expected \('G.1', 'latent', '0123456789abcdef'\), got \('Q'"):
@@ -138,7 +139,7 @@ def test_the_prototype_is_picked_on_validation(result):
 def test_the_sentence_says_when_the_graph_is_not_better_than_the_prototype(result):
     found = result.selectivity()
     assert result.words() == (
-        "G.1 on test: the graph's choice is not better than the class prototype of the same size: difference +5.0 "
+        "G.1 on test: the graph's choice is not better than the strongest class prototype: difference +5.0 "
         f"points [{100 * found.low:+.1f}, {100 * found.high:+.1f}], aligned 0.600 against 0.550 (prototype_surest); "
         f"0.900 kept by binarising alone; exact paired p = {found.p:.2g}."
     )
@@ -147,7 +148,7 @@ def test_the_sentence_says_when_the_graph_is_not_better_than_the_prototype(resul
     weak = {"prototype_surest": tally(20, neurons_set=250, graph_only=40)}
     better = replace(result, controls=result.controls | weak | {"prototype_random": weak["prototype_surest"]})
     assert better.words().startswith(
-        "G.1 on test: the graph's choice is better than the better prototype of the same size: difference +40.0 points"
+        "G.1 on test: the graph's choice is better than the strongest class prototype: difference +40.0 points"
     )
     assert better.to_dict()["words"] == better.words()
 
@@ -178,4 +179,4 @@ def test_it_shows_itself_in_a_notebook(result):
     assert "0.600" in html
     assert "2.5 of 4" in html
     assert "&lt;latent&gt;" in html
-    assert "not better than the class prototype" in html
+    assert "not better than the strongest class prototype" in html

@@ -29,12 +29,12 @@ def figures() -> dict:
             0.01,
             0.05,
             True,
-            "The graph's choice is better than the better prototype of the same size: difference +3.0 points "
+            "The graph's choice is better than the strongest class prototype: difference +3.0 points "
             "[+1.0, +5.0], aligned 0.600 against 0.570 (prototype_surest).",
         ),
-        (0.0, 0.05, False, "The graph's choice is not better than the class prototype of the same size: difference"),
+        (0.0, 0.05, False, "The graph's choice is not better than the strongest class prototype: difference"),
         (-0.07, 0.0, False, "The graph's choice is not better than"),
-        (-0.07, -0.01, False, "The graph's choice is worse than the better prototype of the same size: difference"),
+        (-0.07, -0.01, False, "The graph's choice is worse than the strongest class prototype: difference"),
         (None, None, None, "The run has no interval of the difference to the prototype, so nothing is concluded"),
     ],
 )
@@ -50,7 +50,7 @@ def test_a_larger_choice_is_cautioned(figures):
     figures["neurons_changed"] = 2.1
     assert larger(figures)
     assert verdict(figures).endswith(
-        "really changes 2.1 of them where the prototype changes 1.9: part of the difference may be size."
+        "really changes 2.1 neurons where the prototype changes 1.9: part of the difference may be size."
     )
     figures |= {"selectivity_low": -0.01}
     assert "size." not in verdict(figures)

@@ -10,8 +10,9 @@ from torch import nn
 import ndg
 from ndg.bits.matrix import BitMatrix
 from ndg.causal import ForcingSettings, effects, forced_effects, recombine, votes
-from ndg.causal.control_sets import CONTRAST, LOG_ODDS, ORDERS, SUREST, prototype_order, prototype_sets
+from ndg.causal.control_sets import prototype_sets
 from ndg.errors import ConfigError, GraphError
+from ndg.interventions.prototypes import ORDERS, ClassCounts, ranked
 from ndg.nodes import LayerUnits, NodeSpace
 
 
@@ -96,25 +97,28 @@ def test_prototype_orders_by_hand():
     on[:, 1] = True  # always on
     on[10:15, 2] = True  # never in the class, half elsewhere
     bits = BitMatrix.from_bool(np.hstack([label[:, None], ~label[:, None], on]), NodeSpace(2, (LayerUnits("a", 3),)))
-    assert prototype_order(bits, "a", 0, SUREST)[0].tolist() == [1, 2, 0]
-    order, booleans = prototype_order(bits, "a", 0, CONTRAST)
-    assert order.tolist() == [0, 2, 1]
-    assert booleans.tolist() == [True, False, False]
-    assert prototype_order(bits, "a", 0, LOG_ODDS)[0].tolist() == [0, 2, 1]
+    orders = ranked(ClassCounts.of(ndg.mine(bits, alpha=1.5), "a"))
+    assert {name: np.argsort(order.place[0]).tolist() for name, order in orders.items()} == {
+        "surest": [1, 2, 0],
+        "contrast": [0, 2, 1],
+        "log_odds": [0, 2, 1],
+    }
+    assert orders["contrast"].values[0].tolist() == orders["log_odds"].values[0].tolist() == [True, False, False]
+    assert orders["surest"].values[0].tolist() == [True, True, False]
 
 
 def test_prototype_sets_force_as_many_literals_as_asked(network, loader, mined):
     bits, graph = mined
-    totals = prototype_sets(network, graph, bits, loader, loader, "1", [8, 8, 8])
+    totals = prototype_sets(network, graph, loader, loader, "1", [8, 8, 8])
     assert set(totals) == set(ORDERS)
     label = bits.to_bool("label").argmax(axis=1)
     for total in totals.values():
         assert total.n.tolist() == [(label != each).sum() for each in range(3)]
-    order, booleans = prototype_order(bits, "1", 2, CONTRAST)
+    order = ranked(ClassCounts.of(graph, "1"))["contrast"]
     with torch.no_grad():
-        one = network[2:](torch.from_numpy(booleans[None]).float()).argmax(dim=1)
-    assert totals[CONTRAST].turned[2] == (totals[CONTRAST].n[2] if int(one) == 2 else 0)
-    assert len(order) == 8
+        one = network[2:](torch.from_numpy(order.values[2:]).float()).argmax(dim=1)
+    assert totals["contrast"].turned[2] == (totals["contrast"].n[2] if int(one) == 2 else 0)
+    assert order.place.shape == (3, 8)
 
 
 def test_what_cannot_be_forced_is_named(network, loader, mined, found):

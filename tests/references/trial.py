@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 
 import numpy as np
 
@@ -78,6 +79,31 @@ def prototype(found: Implications, layer: str, label: int) -> tuple[list[bool], 
     return values, sorted(range(len(values)), key=lambda unit: (-sureness[unit], unit))
 
 
+def odds(share: Fraction) -> Fraction:
+    return share / (1 - share)
+
+
+SHARES: dict[str, Callable[[Fraction, Fraction], Fraction]] = {
+    "contrast": lambda given, other: abs(given - other),
+    "log_odds": lambda given, other: max(odds(given) / odds(other), odds(other) / odds(given)),
+}
+"""How differently often a unit is on given a class and on the other examples."""
+
+
+def by_shares(
+    found: Implications, layer: str, label: int, differ: Callable[[Fraction, Fraction], Fraction]
+) -> tuple[list[bool], list[int]]:
+    """Boolean of each unit that is more probable given a class than elsewhere, and the units that differ most first."""
+    size = int(found.with_label[label, label])
+    values, differences = [], []
+    for node in range(found.nodes.slice(layer).start, found.nodes.slice(layer).stop):
+        on, everywhere = int(found.with_label[label, node]), int(found.on[node])
+        given, other = Fraction(on + 1, size + 2), Fraction(everywhere - on + 1, found.examples - size + 2)
+        values.append(given > other)
+        differences.append(differ(given, other))
+    return values, sorted(range(len(values)), key=lambda unit: (-differences[unit], unit))
+
+
 Written = Callable[[list[bool], np.ndarray], list[float]]
 """What stands in the layer when its units have these booleans, and had these activations."""
 
@@ -120,14 +146,30 @@ class Example:
         random = smallest(draw(seed, "random neurons", number, units), size)
         coins = draw(seed, "random booleans", number, units)
         subset = smallest(draw(seed, "prototype neurons", number, units), size)
+        sized, changed = {}, {}
+        for name, (values, order) in self.ordered().items():
+            sized[name] = ({unit: values[unit] for unit in order[:size]}, 0)
+            first: dict[int, bool] = {}
+            while len(first) < units and self.changed(first) < self.changed(chosen):
+                first[order[len(first)]] = values[order[len(first)]]
+            changed[f"{name}_changed"] = (first, 0)
         return {
             "graph": (chosen, contradictory),
             "binarise": ({}, 0),
             "random": ({unit: coins[unit] >= 2**63 for unit in random}, 0),
             "prototype_random": ({unit: self.majority[unit] for unit in subset}, 0),
-            "prototype_surest": ({unit: self.majority[unit] for unit in self.surest[:size]}, 0),
+            **sized,
+            **changed,
             **{name: self.trial.choice(graph, self.true, self.other) for name, graph in graphs.items()},
         }
+
+    def ordered(self) -> dict[str, tuple[list[bool], list[int]]]:
+        """Booleans and order of the units of each prototype."""
+        found, layer = self.trial.found, self.trial.layer
+        by_share = {
+            f"prototype_{name}": by_shares(found, layer, self.other, strength) for name, strength in SHARES.items()
+        }
+        return {"prototype_surest": (self.majority, self.surest)} | by_share
 
     def orders(self, given: dict[str, list[int]]) -> dict[str, list[tuple[int, bool]]]:
         """Units and their booleans, from the first that is set on, by order."""
@@ -136,13 +178,15 @@ class Example:
         figures = {unit: trial.specific(self.true, self.other, unit) for unit in chosen}
         keys = draw(self.seed, "prototype neurons", self.number, units)
         by_prototype = {
-            "prototype_surest": self.surest,
-            "prototype_random": sorted(range(units), key=lambda unit: (keys[unit], unit)),
-            **given,
-        }
+            name: (self.majority, order)
+            for name, order in {
+                "prototype_random": sorted(range(units), key=lambda unit: (keys[unit], unit)),
+                **given,
+            }.items()
+        } | self.ordered()
         return {
             "graph": [(unit, chosen[unit]) for unit in sorted(chosen, key=lambda unit: (-figures[unit], unit))],
-            **{name: [(unit, self.majority[unit]) for unit in order] for name, order in by_prototype.items()},
+            **{name: [(unit, values[unit]) for unit in order] for name, (values, order) in by_prototype.items()},
         }
 
 

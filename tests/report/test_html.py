@@ -136,9 +136,9 @@ def test_a_class_name_cannot_leave_its_picture(planted, record):
 @pytest.mark.parametrize(
     ("low", "high", "verdict"),
     [
-        (0.01, 0.05, "is better than the better prototype of the same size: difference +3.0 points [+1.0, +5.0]"),
-        (-0.01, 0.05, "is not better than the class prototype of the same size: difference"),
-        (-0.07, -0.01, "is worse than the better prototype of the same size"),
+        (0.01, 0.05, "is better than the strongest class prototype: difference +3.0 points [+1.0, +5.0]"),
+        (-0.01, 0.05, "is not better than the strongest class prototype: difference"),
+        (-0.07, -0.01, "is worse than the strongest class prototype"),
         (None, None, "no interval of the difference"),
     ],
 )

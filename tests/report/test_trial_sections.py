@@ -31,7 +31,7 @@ def record() -> dict:
         "selectivity_high": 0.05,
         "selectivity_draws": [0.02, -0.03, 0.04],
         "selectivity_control": "prototype_surest",
-        "selectivity_picked": "the better prototype on validation",
+        "selectivity_picked": "the strongest prototype on validation",
     }
     line = {"set": "layer", "control": "graph", "among": "labels differ", "pairs": 9, "coverage": 0.5}
     line |= {"coverage_low": 0.2, "coverage_high": 0.8, "iia": None, "iia_low": None, "iia_high": None}
@@ -69,7 +69,7 @@ def test_selectivity_stands_beside_its_range_over_draws():
             0.04,
             3,
             "prototype, surest",
-            "the better prototype on validation",
+            "the strongest prototype on validation",
         ),
     )
     assert trial_sections.selectivity({"results": {}}) is None

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
-from ndg.abstraction.controls import PROTOTYPES, RANDOM, Controls, Prototypes
+from ndg.abstraction.controls import PROTOTYPE_SUREST, RANDOM, Controls, Prototypes
 from ndg.abstraction.explain.result import Forced
 from ndg.activations.batches import compute_batches
 from ndg.activations.sampling import count, draw, only
@@ -68,7 +68,7 @@ def _ways(
     """A set of literals, and its random and prototype controls."""
     own: Way = {}
     others: tuple[Way, Way] = ({}, {})
-    everyone = np.full(len(numbers), about)
+    everyone, beside = np.full(len(numbers), about), (RANDOM, PROTOTYPE_SUREST)
     for layer, prototype in prototypes.items():
         where = graph.nodes.slice(layer)
         here = codes[(codes >> 1 >= where.start) & (codes >> 1 < where.stop)]
@@ -76,8 +76,8 @@ def _ways(
         chosen[:, (here >> 1) - where.start] = True
         booleans[:, (here >> 1) - where.start] = here & 1
         own[layer] = (chosen, booleans)
-        drawn = Controls(prototype, seed, numbers, everyone).of(np.full(len(numbers), len(here)))
-        for way, name in zip(others, (RANDOM, PROTOTYPES[1]), strict=True):
+        drawn = Controls(prototype, seed, numbers, everyone).of(np.full(len(numbers), len(here)), beside)
+        for way, name in zip(others, beside, strict=True):
             way[layer] = drawn[name]
     return own, *others
 

@@ -16,9 +16,9 @@ from ndg.workflows.studies.study_record import Findings, logged
 
 Q = "Q"
 NOTE = (
-    "Q: share aligned. random booleans and the class prototype (the better of its two controls, chosen on validation) "
-    "set as many neurons. selectivity: aligned minus prototype, with the paired 95 % interval. set: neurons set; "
-    "changed: those of them that had the other value."
+    "Q: share aligned. random booleans and the class prototype (the strongest of its controls, chosen on validation) "
+    "set, or change, as many neurons. selectivity: aligned minus prototype, with the paired 95 % interval. set: "
+    "neurons set; changed: those of them that had the other value."
 )
 
 
@@ -117,7 +117,7 @@ def _words(chosen: dict[str, Any], lines: Sequence[dict[str, Any]], goal: float,
         return f"{chosen['run']}: alpha {chosen['alpha']:g}; the network predicts no example of {held_out} correctly."
     low, high = best["selectivity_low"], best["selectivity_high"]
     than = "better than" if low > 0 else "worse than" if high < 0 else "not better than"
-    says = f"the graph's choice is {than} the class prototype of the same size"
+    says = f"the graph's choice is {than} the strongest class prototype"
     if not survives(best):
         says = "no verdict, as binarising alone changes the network"
     return (
