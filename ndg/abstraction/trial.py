@@ -45,7 +45,6 @@ class TrialSettings:
                  `fit`, or such a way itself. "auto" writes 0 and 1 into sigmoids, and means of `fit` elsewhere
     beta         implications whose recall exceeds it are walked backwards too; 1 walks none
     draws        draws of alternatives and controls, by the seed, seed + 1 and so on
-    against      prototype control of each intervention that further draws repeat; all where an intervention has none
     graphs       further control graphs by name, of the same layer, each with its own D(t, t')
     curve        whether the aligned rate is counted against the number of neurons changed, for the graph's choice, the
                  prototypes and `orders`
@@ -53,6 +52,7 @@ class TrialSettings:
     split        name of the examples, written beside the results
     any_network  whether the graph may be of another network of the same shape
     kept_at_least  share of the correct predictions that must survive binarising alone, else there is no verdict
+    against      prototype control of each intervention that further draws repeat; all where an intervention has none
 
     Raises ConfigError for a beta outside (0, 1], no draws, or orders without a curve.
     """
@@ -61,13 +61,13 @@ class TrialSettings:
     values: str | Writing = substitution.AUTO
     beta: float | int = 1.0
     draws: int = 1
-    against: Mapping[str, str] | None = None
     graphs: Mapping[str, NDG] | None = None
     curve: bool = False
     orders: Mapping[str, Int[np.ndarray, "..."]] | None = None
     split: str = ""
     any_network: bool = False
     kept_at_least: float = KEPT
+    against: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
         plain_numbers(self)

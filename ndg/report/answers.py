@@ -8,6 +8,7 @@ from typing import Any
 
 from ndg.abstraction.verdict import better, larger, survives
 from ndg.escape import html as escape
+from ndg.graph.verdicts import ANTECEDENT_FALSE
 from ndg.intervals import wilson
 from ndg.report.sections import held_out, results
 
@@ -100,7 +101,7 @@ def beats(record: Document) -> Answer | None:
     low, high = 100 * best["selectivity_low"], 100 * best["selectivity_high"]
     sentence = (
         f"{best['intervention']}: {100 * best['aligned']:.1f} % of {best['n']:,} predictions become the drawn class, "
-        f"{100 * best['selectivity']:+.1f} points [{low:+.1f}, {high:+.1f}] beside the class prototype of the same size"
+        f"{100 * best['selectivity']:+.1f} points [{low:+.1f}, {high:+.1f}] beside the class prototype of the strongest order"
     )
     sentence += ", but it changes more neurons." if won and not equal else "."
     return Answer(question, YES if equal else PARTLY if won else NO, sentence)
@@ -118,6 +119,8 @@ def survive(record: Document) -> Answer | None:
         sentence = f"{alone:,} of {tested:,} ({alone / tested:.3f} [{low:.3f}, {high:.3f}])"
         if "rest" in survived:
             sentence += f"; what the antecedent implies, forced without it: {survived['rest']:,}"
+        if edges.get("rule", ANTECEDENT_FALSE) == ANTECEDENT_FALSE:
+            sentence += "; judged on all examples without the antecedent, which base rates inflate"
         verdict = YES if alone / tested >= MOST else PARTLY if alone else NO
         return Answer(question, verdict, f"{sentence}.")
     return None
