@@ -101,7 +101,8 @@ def beats(record: Document) -> Answer | None:
     low, high = 100 * best["selectivity_low"], 100 * best["selectivity_high"]
     sentence = (
         f"{best['intervention']}: {100 * best['aligned']:.1f} % of {best['n']:,} predictions become the drawn class, "
-        f"{100 * best['selectivity']:+.1f} points [{low:+.1f}, {high:+.1f}] beside the class prototype of the strongest order"
+        f"{100 * best['selectivity']:+.1f} points [{low:+.1f}, {high:+.1f}] beside the class prototype "
+        "of the strongest order"
     )
     sentence += ", but it changes more neurons." if won and not equal else "."
     return Answer(question, YES if equal else PARTLY if won else NO, sentence)
