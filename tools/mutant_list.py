@@ -147,11 +147,27 @@ MUTANTS: tuple[Mutant, ...] = (
         },
     ),
     *of(
+        "interventions/prototypes.py",
+        "abstraction/test_controls.py",
+        {
+            "2 * counts.on > counts.size": "2 * counts.on >= counts.size",
+            "places(-strength)": "places(strength)",
+        },
+    ),
+    *of(
+        "interventions/prototypes.py",
+        "interventions/test_prototypes.py",
+        {
+            "np.abs(given - other), given > other": "np.abs(given - other), given >= other",
+            "np.minimum(given, other), given > other": "np.minimum(given, other), given >= other",
+        },
+    ),
+    *of(
         "abstraction/controls.py",
         "abstraction/test_controls.py",
         {
-            "2 * on > size": "2 * on >= size",
-            "places(-np.maximum": "places(np.maximum",
+            "before < changes": "before <= changes",
+            "np.cumsum(differs, axis=1) - differs": "np.cumsum(differs, axis=1)",
         },
     ),
     *of(
