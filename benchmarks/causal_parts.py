@@ -36,7 +36,7 @@ from ndg.causal.recombination import INDEPENDENT, MIX, recombine
 from ndg.causal.sufficient import common_literals, sufficient_sets
 from ndg.nodes import LABEL
 
-LAYER, BEHIND = "latent", "decoder.fc1"
+BEFORE, LAYER, BEHIND, CHANNELS = "encoder.relu1", "latent", "decoder.fc1", "encoder.act2"
 FIT, HELD = 10_000, 5_000
 """Examples of the training split from which hybrids are made, and of the test split on which pairs are judged."""
 
@@ -215,6 +215,45 @@ def faithful(training: Training) -> Figures:
         yield "faithful_certified_size", result.certified_size
 
 
+def three_layers(training: Training) -> Figures:
+    """Effects of the layer before the latents on the latents and on the decoder, against forcing some of its units."""
+    model, train, options = training.model, training.train, training.options
+    bits = ndg.extract(model, train, [BEFORE, LAYER, BEHIND])
+    hybrids = recombine(
+        model, train, BEFORE, INDEPENDENT, 2000 if training.quick else 20_000, like=bits, options=options
+    )
+    found = effects(hybrids, BEFORE, bits)
+    units = bits.nodes.slice(BEFORE)
+    some = ForcingSettings(range(0, units.stop - units.start, 16), examples=200 if training.quick else 512)
+    graph = ndg.mine(bits, "paper", alpha=2)
+    forced = forced_effects(model, graph, train, training.test, found, settings=some, options=options)
+    assert forced.correlation is not None
+    yield "three_layers_correlation", forced.correlation
+    yield "three_layers_significant", float(found.significant().mean())
+
+
+def channels(training: Training) -> Figures:
+    """Interchange accuracy of votes of a convolution's channels; nothing for a network without one."""
+    if CHANNELS not in dict(training.model.named_modules()):
+        return
+    fit, pairs = (400, 200) if training.quick else (8000, 4000)
+    table = interchange_accuracy(
+        training.model,
+        *(training.train, training.validation, training.test),
+        CHANNELS,
+        settings=AccuracySettings(fit=fit, pairs=pairs),
+        options=training.options,
+    )
+    own, best = table[FITTED], table.best_control
+    assert best.lead is not None
+    assert best.lead_interval is not None
+    yield "channels_iia", own.right[0] / own.right[1]
+    yield "channels_lead", best.lead
+    yield "channels_lead_low", best.lead_interval[0]
+    yield "channels_neither", own.neither[0] / max(own.neither[1], 1)
+    yield "channels_ceiling", table[BITS].right[0] / table[BITS].right[1]
+
+
 PARTS: dict[str, Callable[[Training], Figures]] = {
     "votes": votes,
     "forcing": forcing,
@@ -222,6 +261,8 @@ PARTS: dict[str, Callable[[Training], Figures]] = {
     "hidden_sets": hidden_sets,
     "certificates": certificates,
     "faithful": faithful,
+    "three_layers": three_layers,
+    "channels": channels,
 }
 
 
