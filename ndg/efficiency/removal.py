@@ -28,7 +28,7 @@ from ndg.compression.groups import couple
 from ndg.compression.obs import FEW, FEW_RIDGE, RIDGE, Reader, Removals, removals, removals_of_readers
 from ndg.compression.plain import with_plain_layers
 from ndg.compression.statistics import readers
-from ndg.efficiency.observe import Observation, Observations
+from ndg.efficiency.observe import Observation, Observations, SharedWidth
 from ndg.efficiency.parts import CONVOLUTIONS, Part
 from ndg.efficiency.result import WIDTH
 from ndg.efficiency.spectra import Spectrum, spectrum
@@ -72,11 +72,12 @@ def removals_of_parts(
     every: Mapping[str, Part],
 ) -> dict[str, Removal]:
     """What can be removed of each part, read by those of `every`; parts in a journal were finished before."""
+    widths: dict[str, Removal] = {}
     with opened(_journal(net, seen, options)) as book:
         together = _decoded(noted(book, 0, lambda: _encoded(removed_together(net, data, parts, options))), Together)
         return {
             part.name: _decoded(
-                noted(book, number, lambda part=part: _encoded({"": removal(part, seen, every, together)})),  # type: ignore[misc]
+                noted(book, number, lambda part=part: _encoded({"": removal(part, seen, every, together, widths)})),  # type: ignore[misc]
                 Removal,
             )[""]
             for number, part in enumerate(parts, 1)
@@ -111,8 +112,14 @@ def _decoded(document: Mapping[str, Any], kind: type[T]) -> dict[str, T]:
     return result
 
 
-def removal(part: Part, seen: Observations, parts: Mapping[str, Part], together: Mapping[str, Together]) -> Removal:
-    """What can be removed of a part."""
+def removal(
+    part: Part,
+    seen: Observations,
+    parts: Mapping[str, Part],
+    together: Mapping[str, Together],
+    widths: dict[str, Removal],
+) -> Removal:
+    """What can be removed of a part; `widths` keeps what layers share."""
     own = seen[part.name]
     covariance = own.covariance
     if covariance is None:
@@ -125,20 +132,21 @@ def removal(part: Part, seen: Observations, parts: Mapping[str, Part], together:
     if part.name in together:
         found = together[part.name]
         return Removal(spread, found.removals, found.note, found.kind, found.group)
-    return _of_width(own, spread, seen, parts)
-
-
-def _of_width(own: Observation, spread: Spectrum, seen: Observations, parts: Mapping[str, Part]) -> Removal:
-    """What can be removed of units that several layers make or read."""
-    width = seen.widths.get(own.width)
-    if width is None:
+    if own.width not in seen.widths:
         added = own.other == "add"
         return Removal(spread, None, f"{WIDTH}: added to values that are no units of a layer" if added else "")
+    if own.width not in widths:
+        widths[own.width] = _of_width(seen.widths[own.width], own.width, parts)
+    return replace(widths[own.width], spectrum=spread)
+
+
+def _of_width(width: SharedWidth, group: str, parts: Mapping[str, Part]) -> Removal:
+    """What can be removed of units that several layers make or read, without a spectrum."""
     several = len(width.layers) > 1
     removes = WIDTH if several else "unit"
     name = f"{WIDTH} of {', '.join(width.layers)}" if several else "its units"
     if width.foreign or not width.readers:
-        return Removal(spread, None, f"{name}: {width.foreign or 'nothing'} takes them", removes, own.width)
+        return Removal(None, None, f"{name}: {width.foreign or 'nothing'} takes them", removes, group)
     found = {reader: observation.covariance for reader, observation in width.readers.items()}
     known = {reader: covariance for reader, covariance in found.items() if covariance is not None}
     least = min(width.readers.values(), key=lambda each: each.counted)
@@ -146,7 +154,7 @@ def _of_width(own: Observation, spread: Spectrum, seen: Observations, parts: Map
     ridge = FEW_RIDGE if least.counted < FEW * units else RIDGE
     both = removals_of_readers([Reader(cov, outgoing(parts[name], len(cov))) for name, cov in known.items()], ridge)
     notes = [f"{name}: read by {', '.join(known)}"] if several else []
-    return Removal(spread, both, "; ".join(filter(None, [*notes, _few(least, units)])), removes, own.width * several)
+    return Removal(None, both, "; ".join(filter(None, [*notes, _few(least, units)])), removes, group * several)
 
 
 def _few(seen: Observation, units: int) -> str:
