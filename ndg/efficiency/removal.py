@@ -125,6 +125,8 @@ def removal(
     if covariance is None:
         return Removal(None, None, "too few examples for a covariance")
     spread = spectrum(covariance)
+    if others := _sharing(part, parts):
+        return Removal(spread, None, f"its weights are shared with {', '.join(others)}: no unit can go from one alone")
     if own.reader:
         few = own.counted < FEW * len(covariance)
         weights = outgoing(parts[own.reader], len(covariance))
@@ -138,6 +140,13 @@ def removal(
     if own.width not in widths:
         widths[own.width] = _of_width(seen.widths[own.width], own.width, parts)
     return replace(widths[own.width], spectrum=spread)
+
+
+def _sharing(part: Part, parts: Mapping[str, Part]) -> list[str]:
+    """Other layers with the weights of a part."""
+    own = {id(weight) for weight in part.parameters}
+    others = [other for other in parts.values() if other.layer != part.layer]
+    return [other.name for other in others if any(id(weight) in own for weight in other.parameters)]
 
 
 def _of_width(width: SharedWidth, group: str, parts: Mapping[str, Part]) -> Removal:

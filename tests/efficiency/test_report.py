@@ -156,6 +156,14 @@ def test_chosen_layers_have_the_figures_of_the_whole_report():
     assert all(replace(row, seconds=None) == replace(whole[row.layer], seconds=None) for row in chosen)
 
 
+def test_layers_that_share_their_weights_lose_no_units():
+    model = mlp((6, 6, 6, 3))
+    model[2].weight = model[0].weight
+    rows = report(model, examples(), options=OPTIONS).layers
+    assert [row.removable is None for row in rows] == [True, True, True]
+    assert rows[0].note == "its weights are shared with 2: no unit can go from one alone"
+
+
 def test_a_layer_read_twice_is_judged_by_both_readers():
     class Twice(nn.Module):
         def __init__(self) -> None:
