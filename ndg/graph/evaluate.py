@@ -29,6 +29,8 @@ class HeldOut(Result):
 
     `precision` and `mined_precision` are over the `judged` implications whose antecedent occurs in the held-out
     examples, `recall` and `mined_recall` over the `recalled` ones whose consequent occurs; null if there are none.
+    `base_rate` is how often the consequents of the judged implications hold on all examples, which a precision has to
+    exceed.
     """
 
     implications: int
@@ -39,6 +41,7 @@ class HeldOut(Result):
     recalled: int
     recall: float | None
     mined_recall: float | None
+    base_rate: float | None = None
 
     def rows(self) -> list[Row]:
         """One row with all figures."""
@@ -50,11 +53,13 @@ class HeldOut(Result):
 
     def words(self) -> str:
         """Mean precision and recall on the held-out examples, beside those on the mined ones."""
-        if self.precision is None or self.recall is None or self.mined_precision is None or self.mined_recall is None:
+        figures = (self.precision, self.recall, self.mined_precision, self.mined_recall, self.base_rate)
+        if None in figures:
             return f"None of {self.implications:,} implications can be judged on {self.examples:,} examples."
         return (
             f"{self.judged:,} of {self.implications:,} implications judged on {self.examples:,} held-out examples: "
-            f"mean precision {self.precision:.3f} (mined {self.mined_precision:.3f}), "
+            f"mean precision {self.precision:.3f} (mined {self.mined_precision:.3f}; consequents hold on "
+            f"{self.base_rate:.3f} of all examples), "
             f"mean recall {self.recall:.3f} (mined {self.mined_recall:.3f})."
         )
 
@@ -137,4 +142,5 @@ def summary(implications: Implications, bits: BitMatrix, any_thresholds: bool = 
         recalled=int(recalled.sum()),
         recall=mean(held_out.recall[recalled]),
         mined_recall=mean(on_mined.recall[recalled]),
+        base_rate=mean(held_out.consequent[judged] / max(bits.examples, 1)),
     )

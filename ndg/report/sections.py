@@ -42,7 +42,8 @@ FIGURES_NOTE = (
     "other are one node."
 )
 PRECISION_NOTE = (
-    "Precision on the mined examples is high by construction of the criterion; only the other rows are informative. "
+    "Precision on the mined examples is high by construction of the criterion; only the other rows are informative, "
+    "beside how often the consequents hold on all examples. "
     "Judged: implications whose antecedent holds in some example. They share examples, so the mean has no interval; "
     "the table of the weakest implications has intervals."
 )
@@ -137,6 +138,7 @@ def precision(record: Document) -> Table | None:
         "examples": Column("n"),
         "judged": Column("implications", "judged"),
         "precision": Column("precision", "mean", digits=4),
+        "base_rate": Column("consequent holds", "on all, mean", digits=4),
         "mined_precision": Column("precision when mined", "mean", digits=4),
         "recall": Column("recall", "mean", digits=4),
     }

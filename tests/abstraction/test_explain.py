@@ -104,7 +104,8 @@ def test_forcing_is_counted_as_example_by_example(seed):
         majority, surest = trial.prototype(graph.implications, "encoder", target)
         for forced in found.forced:
             wanted = {int(text.rpartition(":")[2]): not text.startswith("~") for text in forced.literals}
-            counts = dict.fromkeys(("n", "before", "after", "random", "prototype"), 0)
+            turned = {"after": "turned", "random": "turned_random", "prototype": "turned_prototype"}
+            counts = dict.fromkeys(("n", "before", "after", "random", "prototype", "n_false", *turned.values()), 0)
             for example, (activations, booleans) in enumerate(zip(front, bits, strict=True)):
                 if all(booleans[unit] == value for unit, value in wanted.items()):
                     continue
@@ -122,6 +123,11 @@ def test_forcing_is_counted_as_example_by_example(seed):
                     with torch.no_grad():
                         after = net.decoder(torch.tensor([written], dtype=torch.float32)).argmax()
                     counts[name] += int(after) == target
+                    if name == "before":
+                        was = int(after) == target
+                        counts["n_false"] += not was
+                    else:
+                        counts[turned[name]] += int(after) == target and not was
             assert {name: getattr(forced, name) for name in counts} == counts
         if found.sufficient:
             alone, whole = found.forced
@@ -211,6 +217,8 @@ def test_a_regularity_that_is_no_cause_is_told_by_forcing():
     assert found.sufficient == ("low:1",)
     assert [(one.n, one.after) for one in found.forced] == [(2, 0), (2, 0)]
     assert "predicted class 1 0.000 [0.000, 0.658], before 0.000" in found.text()
+    assert "; of the 2 predicted otherwise before, 0.000 [0.000, 0.658] become it (random booleans" in found.text()
+    assert [(one.n_false, one.turned) for one in found.forced] == [(2, 0), (2, 0)]
 
 
 def test_where_nothing_implies_the_class_its_conditions_are_told_and_forced():

@@ -77,6 +77,7 @@ def test_the_means_are_over_implications_whose_antecedent_or_consequent_occurs(c
         (means.mined_recall, recalled.mined_recall),
     ):
         assert found == (pytest.approx(column.mean()) if len(column) else None)
+    assert means.base_rate == (pytest.approx((judged.n_consequent / 20).mean()) if len(judged) else None)
     assert means.to_dict()["precision"] == means.precision
 
 

@@ -39,7 +39,7 @@ def force(
     if not size:
         raise DataError("literals are forced in reference examples; the loader gave none; check the split")
     prototypes = {layer: Prototypes.of(graph, layer) for layer in passes.changed}
-    totals = {what: np.zeros(5, np.int64) for what in sets}
+    totals = {what: np.zeros(9, np.int64) for what in sets}
     drawn = draw(options.seed, "explain", size, min(examples, size))
     for batch in compute_batches(only(reference, drawn), options.batch):
         known = passes.baseline(batch)
@@ -48,7 +48,8 @@ def force(
             open_rows = ~holds.all(axis=1)
             ways = _ways(graph, codes, prototypes, known.numbers, about, options.seed)
             seen = [argmax(_written(passes, writing, known, way))[: batch.count] == about for way in ways]
-            outcomes = (np.ones(batch.count, np.bool_), known.predicted == about, *seen)
+            before, everyone = known.predicted == about, np.ones(batch.count, np.bool_)
+            outcomes = (everyone, before, *seen, ~before, *(after & ~before for after in seen))
             totals[what] += [int((outcome & open_rows).sum()) for outcome in outcomes]
     return tuple(Forced(what, texts(graph, codes), *map(int, totals[what])) for what, codes in sets.items())
 

@@ -26,7 +26,8 @@ class Forced:
 
     `n` counts the reference examples in which not all literals of the set hold; `before` and `after` those predicted as
     the class. As controls, as many units are set: `random` units to random booleans, and the surest units of the
-    `prototype` to its booleans.
+    `prototype` to its booleans. `n_false` of the examples are not predicted as the class before, and `turned`,
+    `turned_random` and `turned_prototype` of these become it: rates that no frequent class inflates.
     """
 
     what: str
@@ -36,16 +37,22 @@ class Forced:
     after: int
     random: int
     prototype: int
+    n_false: int = 0
+    turned: int = 0
+    turned_random: int = 0
+    turned_prototype: int = 0
 
     def rate(self, outcome: str = "after") -> tuple[float, float, float] | None:
-        """Rate of the class, with 95 % Wilson interval."""
-        if not self.n:
+        """Rate of the class among its examples, with 95 % Wilson interval; None without any."""
+        n = self.n_false if outcome.startswith("turned") else self.n
+        if not n:
             return None
-        low, high = wilson(getattr(self, outcome), self.n)
-        return getattr(self, outcome) / self.n, float(low), float(high)
+        low, high = wilson(getattr(self, outcome), n)
+        return getattr(self, outcome) / n, float(low), float(high)
 
     def to_dict(self) -> dict[str, Any]:
-        rates = {name: self.rate(name) for name in ("before", "after", "random", "prototype")}
+        names = ("before", "after", "random", "prototype", "turned", "turned_random", "turned_prototype")
+        rates = {name: self.rate(name) for name in names}
         return asdict(self) | {"literals": list(self.literals), "rates": {k: v and list(v) for k, v in rates.items()}}
 
 
@@ -167,9 +174,21 @@ def _forcing(explanation: Explanation, name: Name) -> list[str]:
         lines.append(
             f"forcing {forced.what} ({len(forced.literals)}) in {forced.n} reference examples without it: predicted "
             f"{name(explanation.about)} {rate['after']}, before {rate['before']}; as many units set to random booleans "
-            f"{rate['random']}, to the class prototype's surest {rate['prototype']}"
+            f"{rate['random']}, to the class prototype's surest {rate['prototype']}{_turned(forced)}"
         )
     return lines
+
+
+def _turned(forced: Forced) -> str:
+    """The rates on the examples that were predicted otherwise before, and the inflation by base rates."""
+    after, turned = forced.rate("after"), forced.rate("turned")
+    if after is None or turned is None:
+        return "; none of them was predicted otherwise before"
+    rates = [_rate(forced.rate(f"turned{name}")) for name in ("", "_random", "_prototype")]
+    return (
+        f"; of the {forced.n_false} predicted otherwise before, {rates[0]} become it (random booleans {rates[1]}, "
+        f"prototype {rates[2]}), so base rates inflate the rate on all by {after[0] - turned[0]:+.3f}"
+    )
 
 
 def _flipping(explanation: Explanation, name: Name) -> list[str]:
