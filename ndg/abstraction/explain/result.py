@@ -44,11 +44,7 @@ class Forced:
 
     def rate(self, outcome: str = "after") -> tuple[float, float, float] | None:
         """Rate of the class among its examples, with 95 % Wilson interval; None without any."""
-        n = self.n_false if outcome.startswith("turned") else self.n
-        if not n:
-            return None
-        low, high = wilson(getattr(self, outcome), n)
-        return getattr(self, outcome) / n, float(low), float(high)
+        return _share(getattr(self, outcome), self.n_false if outcome.startswith("turned") else self.n)
 
     def to_dict(self) -> dict[str, Any]:
         names = ("before", "after", "random", "prototype", "turned", "turned_random", "turned_prototype")
@@ -184,11 +180,20 @@ def _turned(forced: Forced) -> str:
     after, turned = forced.rate("after"), forced.rate("turned")
     if after is None or turned is None:
         return "; none of them was predicted otherwise before"
-    rates = [_rate(forced.rate(f"turned{name}")) for name in ("", "_random", "_prototype")]
+    random, prototype = (_share(count, forced.n_false) for count in (forced.turned_random, forced.turned_prototype))
     return (
-        f"; of the {forced.n_false} predicted otherwise before, {rates[0]} become it (random booleans {rates[1]}, "
-        f"prototype {rates[2]}), so base rates inflate the rate on all by {after[0] - turned[0]:+.3f}"
+        f"; of the {forced.n_false} predicted otherwise before, {_rate(turned)} become it (random booleans "
+        f"{_rate(random)}, prototype {_rate(prototype)}), so base rates inflate the rate on all by "
+        f"{after[0] - turned[0]:+.3f}"
     )
+
+
+def _share(count: int, n: int) -> tuple[float, float, float] | None:
+    """Share with its 95 % Wilson interval; None without examples."""
+    if not n:
+        return None
+    low, high = wilson(count, n)
+    return count / n, float(low), float(high)
 
 
 def _flipping(explanation: Explanation, name: Name) -> list[str]:
