@@ -9,7 +9,7 @@ from tests.fuzzing.kinds import KINDS
 
 CASES = {
     **dict.fromkeys(("bits", "unfinished bits", "graph document", "checkpoint", "journal"), 90),
-    **dict.fromkeys(("graph", "counterfactual set", "arrays", "labels", "jsonl"), 60),
+    **dict.fromkeys(("graph", "causal graph", "counterfactual set", "arrays", "labels", "jsonl"), 60),
     **dict.fromkeys(("training log", "csv", "overrides", "record", "record document", "idx"), 30),
 }
 """Damaged inputs of quick kinds; the others get fewer. `make fuzz` tries many more."""

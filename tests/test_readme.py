@@ -8,10 +8,13 @@ import runpy
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ndg import config
+from ndg.causal.accuracy import BITS, FITTED, WITHOUT_INTERVENTION, AccuracyRow, InterchangeAccuracy
 from ndg.commands import parser
+from ndg.graph.votes import Votes
 from ndg.report import cli_tables
 from ndg.workflows.studies import STUDIES
 
@@ -118,6 +121,25 @@ def test_every_analysis_that_a_page_names_is_there():
 def test_the_targets_of_make_are_those_of_the_makefile():
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
     assert set(re.findall(r"make ([a-z]+)\b", README)) <= targets
+
+
+def test_the_readme_has_a_sentence_that_the_causal_study_prints():
+    """Its figures, put into a result of the study, give the same sentence."""
+    [quoted] = re.findall(r"<!-- causal -->\n(.*?)<!-- /causal -->", README, flags=re.DOTALL)
+    sentence = " ".join(quoted.replace("> ", "").split())
+    edges, n = (int(sentence.split(after)[0].split()[-1].replace(",", "")) for after in (" votes of", " interchanges"))
+    own, low, high, best, lead, lead_low, lead_high, ceiling = map(float, re.findall(r"0\.\d{3}", sentence))
+    name = sentence.split("without interventions, ")[1].split(", in 0")[0]
+    layer = sentence.split("votes of ")[1].split()[0]
+
+    def row(of: str, rate: float, lead: float = 0.0, ends: tuple[float, float] = (0.0, 0.0)) -> AccuracyRow:
+        return AccuracyRow(of, (round(rate * n), n), (low, high), (0, 0), (0.0, 1.0), lead, ends)
+
+    controls = [row(other, 0.0) for other in WITHOUT_INTERVENTION if other != name]
+    table = [row(FITTED, own), row(name, best, lead, (lead_low, lead_high)), row(BITS, ceiling), *controls]
+    weights = np.arange(float(edges + 1))[None]
+    result = InterchangeAccuracy(layer, Votes(layer, weights, np.zeros(1), n), tuple(table))
+    assert sentence == f"digits_mlp: {result.words()}"
 
 
 def test_the_readme_has_the_note_that_the_demo_prints():

@@ -227,3 +227,9 @@ def test_causal_leaves_the_accuracy_of_votes_sets_and_certificates(home, capsys,
     assert "the best control without interventions" in " ".join(told.split())
     page = (Path(record["folder"]) / "report.html").read_text()
     assert "interchange accuracy of votes of latent" in page
+    assert '<section id="picture">' in page
+    graph = NDG.load(f"{record['folder']}/ndg.json")
+    assert [votes.layer for votes in graph.votes] == ["latent", "decoder.fc1"]
+    assert len(graph.conjunctions) == sum(row["survives"] == "True" for row in rows_of(record, "hidden_sets.csv"))
+    assert main(["render", record["_id"], "--dot", f"{record['folder']}/three.dot", "--target", "3", *home[1]]) == 0
+    assert "What leads to label:3" in Path(record["folder"], "three.dot").read_text()

@@ -81,12 +81,22 @@ METHODS: dict[str, tuple[str, ...]] = {
     "literal": ("literal",), "key": ("literal",), "with_class_names": ("names",), "with_scores": ("scores",),
     "with_verdicts": ("trials",), "causal": ("at_least",), "evaluate": ("bits",), "held_out": ("bits",),
     "stats": ("bits",), "filter": ("min_precision", "min_support", "min_recall", "layers"), "subgraph": ("layers",),
+    "with_conjunctions": ("conjunctions",), "with_votes": ("votes",),
     "rules": ("limit",), "save": ("path",), "load": ("path",), "from_networkx": ("graph",), "to_json": ("path",),
     "to_graphml": ("path",), "to_gexf": ("path",), "to_dot": ("path",), "to_csv": ("path",), "to_parquet": ("path",),
 }  # fmt: skip
 """Arguments of the public methods of a graph."""
 
-WITHOUT = {"condensed", "derived", "edges_frame", "reduction", "scm", "to_networkx"}
+WITHOUT = {
+    "condensed",
+    "conjunctions_frame",
+    "derived",
+    "edges_frame",
+    "votes_frame",
+    "reduction",
+    "scm",
+    "to_networkx",
+}
 """Methods without an argument of their own, or that other parts of ndg call."""
 
 SETTINGS: list[tuple[type, Callable[..., Any]]] = [

@@ -75,6 +75,14 @@ MUTANTS: tuple[Mutant, ...] = (
         },
     ),
     *of(
+        "graph/chaining.py",
+        "graph/test_conjunctions.py",
+        {
+            "holds[:, codes].all(axis=1)": "holds[:, codes].any(axis=1)",
+            "closed if blocked is None else closed & ~blocked": "closed",
+        },
+    ),
+    *of(
         "graph/verdicts.py",
         "graph/test_verdicts.py",
         {

@@ -38,4 +38,5 @@ def walked_backwards(graph: NDG, beta: float | int) -> NDG:
     keys = antecedents.astype(np.int64) * (2 * len(edges.nodes)) + consequents
     _, first = np.unique(keys, return_index=True)
     added = replace(edges, antecedents=antecedents[first], consequents=consequents[first], exceptions=exceptions[first])
-    return NDG(added, graph.provenance | {"beta": float(beta)}, graph.scored)
+    known = graph.provenance | {"beta": float(beta)}
+    return replace(graph, implications=added, provenance=known, verdicts=None)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ndg.causal.accuracy import AccuracySettings as AccuracySettings
     from ndg.causal.accuracy import InterchangeAccuracy as InterchangeAccuracy
     from ndg.causal.accuracy import interchange_accuracy as interchange_accuracy
+    from ndg.causal.causal_graph import causal_graph as causal_graph
     from ndg.causal.certificates import Certificate as Certificate
     from ndg.causal.certificates import CertifySettings as CertifySettings
     from ndg.causal.certificates import certify as certify
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from ndg.causal.sufficient import SufficientSets as SufficientSets
     from ndg.causal.sufficient import sufficient_sets as sufficient_sets
     from ndg.causal.towards import FaithfulSettings as FaithfulSettings
-    from ndg.causal.voting import Votes as Votes
     from ndg.causal.voting import votes as votes
+    from ndg.graph.votes import Votes as Votes
 
 __getattr__, __dir__, __all__ = lazily(__name__)

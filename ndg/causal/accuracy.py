@@ -21,10 +21,11 @@ from ndg.bits.matrix import BitMatrix
 from ndg.causal import control_votes
 from ndg.causal.later import reinitialised_rest
 from ndg.causal.recombination import INDEPENDENT, MIX, Hybrids, hybrids
-from ndg.causal.voting import Votes, fitted_votes
+from ndg.causal.voting import fitted_votes
 from ndg.errors import ConfigError, DataError
 from ndg.extraction import extract
 from ndg.graph.ndg import NDG
+from ndg.graph.votes import Votes
 from ndg.options import RunOptions, plain_numbers
 from ndg.results import Result, Row
 from ndg.run_study import placed

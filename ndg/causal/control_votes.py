@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from ndg import seeds
 from ndg.activations.batches import compute_batches, fixed
 from ndg.bits.matrix import BitMatrix
-from ndg.causal.voting import Votes
 from ndg.errors import ConfigError
 from ndg.gradients.tape import Tape
+from ndg.graph.votes import Votes
 from ndg.nodes import LABEL
 from ndg.options import RunOptions
 

@@ -23,10 +23,10 @@ from ndg.causal import control_votes
 from ndg.causal.accuracy import AccuracyRow, AccuracySettings, Bootstrap, fitted_on_hybrids, held_pairs
 from ndg.causal.certificates import PROVED, Certificates, CertifySettings, smallest
 from ndg.causal.towards import Examples, FaithfulSettings, Way, trained_towards
-from ndg.causal.voting import Votes
 from ndg.errors import ConfigError, DataError, GraphError, LayerError, check_kind
 from ndg.extraction import extract
 from ndg.graph.ndg import NDG
+from ndg.graph.votes import Votes
 from ndg.options import RunOptions
 from ndg.progress import log
 from ndg.results import Result, Row

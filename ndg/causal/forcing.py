@@ -16,9 +16,9 @@ from torch import nn
 from ndg.activations.batches import Batch
 from ndg.activations.sampling import subset
 from ndg.causal.factorial import Effects, later_nodes
-from ndg.causal.voting import Votes
 from ndg.errors import ConfigError
 from ndg.graph.ndg import NDG
+from ndg.graph.votes import Votes
 from ndg.intervals import wilson
 from ndg.interventions import substitution
 from ndg.interventions.passes import Passes, PassesStudy, argmax, node_values

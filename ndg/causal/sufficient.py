@@ -21,12 +21,14 @@ from ndg.bits.matrix import BitMatrix
 from ndg.causal.factorial import Effects
 from ndg.causal.forced import ForcedCounts, ForcedSets
 from ndg.errors import ConfigError, GraphError, nearest
+from ndg.graph.conjunctions import Conjunction
 from ndg.graph.ndg import NDG
 from ndg.intervals import wilson
 from ndg.interventions import substitution
 from ndg.interventions.cache import Cache
 from ndg.interventions.passes import Passes
 from ndg.literal import Literal
+from ndg.nodes import NodeSpace
 from ndg.options import RunOptions, plain_numbers
 from ndg.results import Result, Row
 from ndg.run_study import placed, run_batches
@@ -71,7 +73,8 @@ class SufficientSet:
     """Literals of a layer that make a target true, in order of strength.
 
     `training` and `test` are (examples with a false target, those on which it is true afterwards). `found` says whether
-    the training share reached the bar, `survives` whether the lower end of the test interval did.
+    the training share reached the bar, `survives` whether the lower end of the test interval did. `effects` are the
+    factorial effects of the members on the target, as literals; None where one is unknown.
     """
 
     target: str
@@ -81,6 +84,7 @@ class SufficientSet:
     interval: tuple[float, float]
     found: bool
     survives: bool
+    effects: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +113,20 @@ class SufficientSets(Result):
 
     def context(self) -> Row:
         return {"layer": self.layer, "at_most": self.settings.at_most, "at_least": self.settings.at_least}
+
+    def conjunctions(self, nodes: NodeSpace, survive: bool = True) -> tuple[Conjunction, ...]:
+        """Sets as conjunctions of a graph over these nodes: those that survive, or all that were found."""
+        return tuple(
+            Conjunction(
+                tuple(map(nodes.literal, each.members)),
+                nodes.literal(each.target),
+                each.training,
+                each.test,
+                each.effects,
+            )
+            for each in self.sets
+            if each.members and (each.survives if survive else each.found)
+        )
 
     @property
     def covered(self) -> float | None:
@@ -168,7 +186,8 @@ def sufficient_sets(
         found = bool(training[0]) and training[1] / training[0] >= settings.at_least
         survives = found and low >= settings.survive
         name = ("" if literal.value else "~") + graph.nodes.name(literal.node)
-        results.append(SufficientSet(name, members, training, (n, turned), (low, high), found, survives))
+        own = _effects(effects, graph, literal, search.strongest(literal, units_on), booleans)
+        results.append(SufficientSet(name, members, training, (n, turned), (low, high), found, survives, own))
     return SufficientSets(effects.layer, tuple(results), settings)
 
 
@@ -181,6 +200,15 @@ def common_literals(bits: BitMatrix, layer: str, rare: float = RARE) -> list[str
 
 def _named(layer: str, unit: int, value: bool) -> str:
     return f"{'' if value else '~'}{layer}:{unit}"
+
+
+def _effects(
+    effects: Effects, graph: NDG, target: Literal, units: Sequence[int], booleans: np.ndarray
+) -> tuple[float, ...] | None:
+    """Effects of literals on a literal; None where one is unknown."""
+    column = effects.effect[list(units), effects.later.index(graph.nodes.name(target.node))]
+    signs = np.where(booleans[list(units)], 1.0, -1.0) * (1.0 if target.value else -1.0)
+    return tuple((signs * column).tolist()) if np.isfinite(column).all() else None
 
 
 def _targets(graph: NDG, effects: Effects, targets: Iterable[str] | None) -> list[Literal]:

@@ -26,8 +26,8 @@ from ndg.activations.hooks import Trace, find_layer
 from ndg.activations.sampling import count
 from ndg.bits.matrix import BitMatrix
 from ndg.causal.recombination import passes_like
-from ndg.causal.voting import Votes
 from ndg.errors import ConfigError, DataError, FailureError, LayerError
+from ndg.graph.votes import Votes
 from ndg.interventions.substitution import by_layer
 from ndg.interventions.suffix import Suffix
 from ndg.models.binary import make_binary

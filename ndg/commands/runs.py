@@ -14,6 +14,9 @@ from ndg.locations import Locations
 from ndg.runs.log import Log
 from ndg.runs.record import RunRecord
 
+GRAPHS = {"align": None, "score": "results.annotated", "edges": None, "causal": "results.causal.causal_graph"}
+"""Kinds of runs that leave a graph, and the result without which one did not."""
+
 
 def runs(options: Namespace, where: Locations) -> int:
     """List logged runs, newest first."""
@@ -110,15 +113,15 @@ def _with_graph(name: str, where: Locations) -> RunRecord:
 
     with runs.open(where.store, local=where.runs) as log:
         record = _last(log) if name == "last" else log.get(name)
-    if record["kind"] not in ("align", "score"):
-        raise UserError(f"{record.id} is a {record['kind']} run; only align and score runs have graphs")
+    if record["kind"] not in GRAPHS:
+        raise UserError(f"{record.id} is a {record['kind']} run; only {' and '.join(GRAPHS)} runs have graphs")
     return record
 
 
 def _last(log: Log) -> RunRecord:
     """The newest complete run with a graph."""
-    complete = log.find({"kind": {"$in": ["align", "score"]}, "status": "COMPLETED"}, metrics=False)
-    drawn = (record for record in complete if record["kind"] == "align" or record.figure("results.annotated"))
+    complete = log.find({"kind": {"$in": list(GRAPHS)}, "status": "COMPLETED"}, metrics=False)
+    drawn = (record for record in complete if (figure := GRAPHS[record["kind"]]) is None or record.figure(figure))
     return next(drawn, None) or log.get("last", kind="align")
 
 

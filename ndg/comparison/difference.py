@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Float64
 
+from ndg.comparison.causal_edges import SharedEdges, shared_edges
 from ndg.comparison.edges import (
     Keys,
     Translated,
@@ -67,7 +68,8 @@ class Difference(Result):
     """Edges of two graphs, in terms of the nodes of `a`.
 
     Arrays are over the edges of either graph; precisions on the mined examples are NaN where it is no edge. `unmatched`
-    counts the edges of `b` with a node that has no partner in `a`.
+    counts the edges of `b` with a node that has no partner in `a`. `causal` has counts of conjunctions and votes; all
+    else is of implications.
     """
 
     nodes: NodeSpace
@@ -82,6 +84,7 @@ class Difference(Result):
     unmatched: int
     matched: bool
     seed: int
+    causal: tuple[SharedEdges, ...] = ()
 
     @property
     def overlap(self) -> Overlap:
@@ -109,13 +112,14 @@ class Difference(Result):
 
     def context(self) -> Row:
         graphs = {"a": self.graphs[0], "b": self.graphs[1]}
-        return {"graphs": graphs, "matched": self.matched, "unmatched": self.unmatched, "seed": self.seed}
+        causal = {"causal": [asdict(each) for each in self.causal]} if self.causal else {}
+        return {"graphs": graphs, "matched": self.matched, "unmatched": self.unmatched, "seed": self.seed, **causal}
 
     def words(self) -> str:
-        """Shared edges and the controls, in two sentences."""
-        overlap = self.overlap
+        """Shared edges and the controls, in two sentences; then conjunctions and votes."""
+        overlap, causal = self.overlap, "".join(f" {each.words()}" for each in self.causal)
         if overlap.jaccard is None:
-            return "Neither graph has an edge."
+            return f"Neither graph has an {'implication' if causal else 'edge'}.{causal}"
         total = overlap.both + overlap.only_a + overlap.only_b
         chance = "".join(
             f"; {what}: {value:.3f} [{low:.3f}, {high:.3f}]"
@@ -129,7 +133,7 @@ class Difference(Result):
         return (
             f"{overlap.both:,} of {total:,} edges are in both graphs: Jaccard {overlap.jaccard:.3f} "
             f"[{overlap.low:.3f}, {overlap.high:.3f}]{chance}. {overlap.only_a:,} are in a only, {overlap.only_b:,} in "
-            f"b only; {overlap.contradicting:,} of a are contradicted by b.{left}"
+            f"b only; {overlap.contradicting:,} of a are contradicted by b.{left}{causal}"
         )
 
 
@@ -182,6 +186,7 @@ def diff(
         unmatched=other.unmatched,
         matched=match is not None,
         seed=seed,
+        causal=shared_edges(a, b, match),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,14 +14,17 @@ from jaxtyping import Bool
 
 from ndg.errors import GraphError
 from ndg.escape import undot, xml_json
+from ndg.graph import causal_rows
 from ndg.graph.condensation import Condensation
+from ndg.graph.conjunctions import Conjunction
 from ndg.graph.edges import EdgeMask, mined, or_nan, plain, strongest, texts_of
+from ndg.graph.votes import Votes
 from ndg.mining.implications import Implications
+from ndg.results import Row
 
 if TYPE_CHECKING:
     import networkx as nx
 
-Row = dict[str, Any]
 NODE: dict[str, type] = {
     "members": list,
     "layer": str,
@@ -56,6 +59,9 @@ class Condensed:
     undefined. Contradictory classes have no edges; isolated literals are nodes, constants are not. Each method of
     `scores` is a node attribute: the largest absolute score of the members, with its sign; labels have none. `only`
     limits the rows to the classes with these keys and the edges among them. `facts` describe the graph.
+
+    A graph with conjunctions or votes has the further nodes, edges and attributes of `ndg.graph.causal_rows`, and every
+    node and edge has a `kind`. It may have cycles.
     """
 
     implications: Implications
@@ -63,26 +69,40 @@ class Condensed:
     facts: dict[str, Any]
     scores: Mapping[str, Mapping[int, float]]
     only: Collection[str] | None = None
+    conjunctions: Sequence[Conjunction] = ()
+    votes: Sequence[Votes] = ()
+
+    @property
+    def causal(self) -> bool:
+        """Whether the graph has conjunctions or votes."""
+        return bool(self.conjunctions or self.votes)
 
     @cached_property
     def keys(self) -> dict[int, str]:
         """Key of each selected component, by component number."""
-        all_keys = keys(self.implications, self.condensation)
+        named = causal_rows.taking_part(self.conjunctions, self.votes, self.implications.nodes)
+        all_keys = keys(self.implications, self.condensation, named)
         return all_keys if self.only is None else {number: key for number, key in all_keys.items() if key in self.only}
 
     @property
     def node_types(self) -> dict[str, type]:
         """Names and types of the node attributes."""
-        return NODE | dict.fromkeys(self.scores, float)
+        return NODE | (causal_rows.NODE if self.causal else {}) | dict.fromkeys(self.scores, float)
+
+    @property
+    def edge_types(self) -> dict[str, type]:
+        """Names and types of the edge attributes."""
+        return EDGE | (causal_rows.EDGE if self.causal else {})
 
     def nodes(self) -> Iterator[tuple[str, Row]]:
-        """Key and attributes of each class."""
+        """Key and attributes of each class, then of each conjunction."""
         nodes, holds, n = self.implications.nodes, self.implications.holds, self.implications.examples
         texts = texts_of(nodes)
         for number, key in self.keys.items():
             members = self.condensation.members[number]
             node = members[0] >> 1
-            row: Row = {
+            row: Row = {"kind": causal_rows.CLASS} if self.causal else {}
+            row |= {
                 "members": [texts[code] for code in members],
                 "layer": nodes.layer(node),
                 "unit": nodes.unit(node),
@@ -96,15 +116,40 @@ class Condensed:
             own = sorted({code >> 1 for code in members})
             scores = {name: [values[i] for i in own if i in values] for name, values in self.scores.items()}
             yield key, row | {name: max(values, key=abs) for name, values in scores.items() if values}
+        yield from causal_rows.conjunction_nodes(self.shown, nodes)
 
     def edges(self) -> Iterator[tuple[str, str, Row]]:
         """Keys of tail and head, and attributes, of each edge."""
+        by_code = {code: key for number, key in self.keys.items() for code in self.condensation.members[number]}
+        votes = causal_rows.vote_edges(self.shown_votes, self.implications.nodes, by_code)
         for rows in self.edge_values():
             for tail, head, *values in rows:
-                yield tail, head, dict(zip(EDGE, values, strict=True))
+                row: Row = dict(zip(EDGE, values, strict=True))
+                if self.causal:
+                    row = votes.pop((tail, head), {}) | {"kind": causal_rows.IMPLICATION} | row
+                yield tail, head, row
+        yield from causal_rows.conjunction_edges(self.shown, by_code)
+        yield from ((tail, head, row) for (tail, head), row in votes.items())
+
+    @cached_property
+    def shown(self) -> dict[int, Conjunction]:
+        """Conjunctions among the selected classes, by number."""
+        component = self.condensation.component
+        return {
+            number: each
+            for number, each in enumerate(self.conjunctions)
+            if {int(component[literal.code]) for literal in (*each.members, each.consequent)} <= self.keys.keys()
+        }
+
+    @cached_property
+    def shown_votes(self) -> tuple[Votes, ...]:
+        """Votes between the selected classes."""
+        if self.only is None:
+            return tuple(self.votes)
+        return tuple(causal_rows.votes_among(each, self.implications.nodes, self._literals) for each in self.votes)
 
     def edge_values(self) -> Iterator[list[tuple[Any, ...]]]:
-        """The same as tuples (tail, head, attributes in order), in large batches."""
+        """Implications between classes as tuples (tail, head, attributes in order), in large batches."""
         implications, tails, heads = self.implications, self.condensation.tails, self.condensation.heads
         best, texts = strongest(implications, self.condensation), texts_of(implications.nodes)
         counts, keys = mined(implications), self.keys
@@ -134,16 +179,21 @@ class Condensed:
     def _selected(self) -> Bool[np.ndarray, " component"]:
         return np.isin(np.arange(len(self.condensation)), list(self.keys))
 
+    @property
+    def _literals(self) -> Bool[np.ndarray, " literal"]:
+        inside: np.ndarray = self._selected[self.condensation.component]
+        return inside
+
     def edge_rows(self) -> EdgeMask:
         """Mask of the implications among the literals of the selected classes."""
-        inside = self._selected[self.condensation.component]
+        inside = self._literals
         return inside[self.implications.antecedents] & inside[self.implications.consequents]
 
 
-def keys(implications: Implications, condensation: Condensation) -> dict[int, str]:
-    """Key of each non-constant component, by number, sorted by node."""
+def keys(implications: Implications, condensation: Condensation, named: Collection[int] = ()) -> dict[int, str]:
+    """Key of each component that is not constant, or has a node of `named`, by number, sorted by node."""
     texts = texts_of(implications.nodes)
-    constant = {constant.node for constant in implications.constants}
+    constant = {constant.node for constant in implications.constants} - set(named)
     first = {number: members[0] for number, members in enumerate(condensation.members)}
     return {
         number: texts[code]
@@ -153,7 +203,7 @@ def keys(implications: Implications, condensation: Condensation) -> dict[int, st
 
 
 def to_networkx(graph: Condensed) -> nx.DiGraph:
-    """Condensed graph as a frozen, acyclic networkx.DiGraph with its facts."""
+    """Condensed graph as a frozen networkx.DiGraph with its facts."""
     import networkx as nx
 
     digraph = nx.DiGraph(**graph.facts)
@@ -185,8 +235,9 @@ def _writable(attributes: Mapping[str, Any], names: Mapping[str, str] | None = N
 
 
 def name_of(facts: Mapping[str, Any]) -> str:
-    """Nodes and constants as one JSON text."""
-    text = json.dumps({name: facts[name] for name in ("nodes", "constants")}, ensure_ascii=False)
+    """Nodes, constants and facts of votes as one JSON text."""
+    named = {name: facts[name] for name in ("nodes", "constants", "votes") if name in facts}
+    text = json.dumps(named, ensure_ascii=False)
     return text if xml_json(text) == text else json.dumps(json.loads(text))
 
 

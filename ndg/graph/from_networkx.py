@@ -9,6 +9,7 @@ those of the bits, or else the named ones; a layer then has units up to its larg
 
 A graph of `to_networkx` has the same classes, closure, ancestors and reduction, but lacks thresholds, counts, and all
 implications between two classes but the strongest. Counts come from bits, or are unknown: then every figure is null.
+Conjunctions and votes are read as `ndg.graph.causal_rows` writes them.
 """
 
 from __future__ import annotations
@@ -24,10 +25,13 @@ import numpy as np
 from ndg.bits.matrix import BitMatrix
 from ndg.errors import GraphError
 from ndg.escape import undot
+from ndg.graph import from_causal_rows
 from ndg.graph.condensation import distinct
+from ndg.graph.conjunctions import Conjunction
 from ndg.graph.edges import texts_of
 from ndg.graph.evaluate import common_counts, edge_counts
 from ndg.graph.export import unflat
+from ndg.graph.votes import Votes
 from ndg.literal import Literal, whole_number
 from ndg.mining.implications import Implications
 from ndg.nodes import CONCEPT, LABEL, LayerUnits, NodeSpace
@@ -36,8 +40,12 @@ if TYPE_CHECKING:
     import networkx as nx
 
 
-def read(graph: nx.DiGraph, bits: BitMatrix | None = None) -> tuple[Implications, dict[str, Any]]:
-    """Implications of a graph, counted on `bits` if passed, and their provenance.
+Read = tuple[Implications, dict[str, Any], dict[str, Any], None, tuple[Conjunction, ...], tuple[Votes, ...]]
+"""Implications, provenance, no scores, no verdicts, conjunctions and votes."""
+
+
+def read(graph: nx.DiGraph, bits: BitMatrix | None = None) -> Read:
+    """Implications of a graph, counted on `bits` if passed, their provenance, conjunctions and votes.
 
     Raises GraphError for other graphs, nodes that the bits lack, and one-way implications between labels or concepts.
     """
@@ -46,8 +54,9 @@ def read(graph: nx.DiGraph, bits: BitMatrix | None = None) -> tuple[Implications
             f"implications must be read from a networkx.DiGraph; got a {type(graph).__name__}; pass one whose "
             "nodes are literals, or one that to_networkx gave"
         )
+    facts, whole = _facts(graph), graph
+    graph = from_causal_rows.implications_of(whole)
     members = {node: _members(node, attributes) for node, attributes in graph.nodes.items()}
-    facts = _facts(graph)
     constants = unflat(facts.get("constants", []))
     nodes = bits.nodes if bits is not None else _nodes(facts, [*members.values(), constants])
     known = {text: code for code, text in enumerate(texts_of(nodes))}
@@ -106,7 +115,10 @@ def read(graph: nx.DiGraph, bits: BitMatrix | None = None) -> tuple[Implications
         binarizer=counted.binarizer,
         bits_digest="" if bits is None else bits.digest,
     )
-    return implications, {"networkx": {key: value for key, value in facts.items() if _is_json(value)}}
+    provenance = {"networkx": {key: value for key, value in facts.items() if _is_json(value)}}
+    conjunctions = from_causal_rows.conjunctions_of(whole, members, nodes)
+    votes = from_causal_rows.votes_of(whole, facts.get("votes"), nodes, members)
+    return implications, provenance, {}, None, conjunctions, votes
 
 
 UNITS = 1_000_000

@@ -4,33 +4,38 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool
 
-from ndg import atomic
 from ndg.bits.matrix import BitMatrix
-from ndg.errors import BitsError, GraphError, ShapeError, check_kind, check_list
+from ndg.errors import GraphError, ShapeError, check_kind, check_list
 from ndg.escape import html as escape
-from ndg.graph import edges, evaluate, files
+from ndg.escape import printable
+from ndg.graph import causal_rows, edges, files, hyperedges
+from ndg.graph import conjunctions as conjunctive
 from ndg.graph import from_networkx as networkx_reader
+from ndg.graph.chaining import Chaining
 from ndg.graph.closure import Closure, Reachability, literals_of, negated, reach
 from ndg.graph.condensation import Classes, Condensation, condense
-from ndg.graph.evaluate import HeldOut
+from ndg.graph.conjunctions import Conjunction, Conjunctive
 from ndg.graph.evidence import EdgeEvidence, Scored
 from ndg.graph.export import Condensed, flat_networkx, keys, to_networkx
-from ndg.graph.formats import EXPORTS
+from ndg.graph.exports import Exports
+from ndg.graph.measured import Measured, packed
 from ndg.graph.rules import header, rules
 from ndg.graph.scm import SCM
 from ndg.graph.statistics import GraphStats, statistics
 from ndg.graph.verdicts import CONSTRAINT, SURVIVES, Verdicts
+from ndg.graph.votes import Votes
 from ndg.literal import Literal
 from ndg.mining.implications import Implications
-from ndg.nodes import NodeSpace
+from ndg.nodes import LABEL
 from ndg.options import names_of, plain_number
 
 if TYPE_CHECKING:
@@ -44,20 +49,25 @@ CLASS_NAMES = "class_names"
 
 
 @dataclass(frozen=True, eq=False)
-class NDG:
+class NDG(Measured, Exports):
     """Neuron dependency graph: the 2-SAT implication graph of a network's nodes.
 
     See Aspvall, Plass & Tarjan 1979 and Hu & Tian 2022. It is skew-symmetric: a -> b iff ~b -> ~a. Literals that imply
     each other, directly or through others, are one class; the classes form an acyclic graph. Nothing enters or passes
     through a contradictory class. The paper keeps pairwise equivalences only; `stats` gives both.
 
-    Equal graphs have equal implications over the same nodes. `provenance` is plain JSON.
+    A causal graph also has `conjunctions`, sets of literals that force another one, and `votes` of layers for labels.
+    Conjunctions take part in every closure; votes, which are weighed against each other, do not.
+
+    Equal graphs have equal implications, conjunctions and votes over the same nodes. `provenance` is plain JSON.
     """
 
     implications: Implications
     provenance: dict[str, Any] = field(default_factory=dict)
     scored: dict[str, Any] = field(default_factory=dict)
     verdicts: Verdicts | None = None
+    conjunctions: tuple[Conjunction, ...] = ()
+    votes: tuple[Votes, ...] = ()
 
     def __post_init__(self) -> None:
         advice = "mine a graph by ndg.mine(bits), or load one by ndg.NDG.load(path)"
@@ -66,44 +76,21 @@ class NDG:
         object.__setattr__(self, "provenance", dict(self.provenance))
         if self.verdicts is not None:
             self.verdicts.check(self.implications)
+        object.__setattr__(self, "conjunctions", conjunctive.checked(self.conjunctions, self.nodes))
+        object.__setattr__(self, "votes", hyperedges.voting(self.votes, self.nodes))
         constant = np.zeros(len(self.nodes), np.bool_)
         constant[[literal.node for literal in self.constants]] = True
         nodes = self.implications.antecedents >> 1  # a consequent is the antecedent of the contrapositive
         if touched := nodes[constant[nodes]].tolist():
             raise GraphError(f"a constant must take part in no implication; {self.nodes.name(touched[0])} does")
 
-    @property
-    def nodes(self) -> NodeSpace:
-        return self.implications.nodes
-
-    @property
-    def examples(self) -> int:
-        """Number of mined examples."""
-        return self.implications.examples
-
-    @property
-    def criterion(self) -> dict[str, Any]:
-        """Name and parameters of the criterion of the implications."""
-        return dict(self.implications.criterion)
-
-    @property
-    def thresholds(self) -> Float64[np.ndarray, " neuron"]:
-        """Activation above which each neuron is on."""
-        return self.implications.thresholds
-
-    @property
-    def binarizer(self) -> str:
-        return self.implications.binarizer
-
-    @property
-    def constants(self) -> tuple[Literal, ...]:
-        """Literals that (nearly) always hold; they take part in no implication."""
-        return self.implications.constants
-
     @cached_property
     def digest(self) -> str:
-        """Sixteen hexadecimal digits of nodes, implications, counts, thresholds and criterion."""
-        return files.digest(self.implications)
+        """Sixteen hexadecimal digits of nodes, edges of all kinds, counts, thresholds and criterion."""
+        return self._stored().digest()
+
+    def _stored(self) -> files.Stored:
+        return files.Stored(*self.__reduce__()[1])
 
     @cached_property
     def condensation(self) -> Condensation:
@@ -113,6 +100,10 @@ class NDG:
     @cached_property
     def _reach(self) -> Reachability:
         return reach(self.condensation)
+
+    @cached_property
+    def _chaining(self) -> Chaining:
+        return Chaining(self._reach, self.conjunctions)
 
     @cached_property
     def classes(self) -> Classes:
@@ -125,11 +116,14 @@ class NDG:
         return self.condensation.classes(contradictory=True)
 
     def closure(self, literals: Literals) -> Closure:
-        """Literals that follow, themselves included; nothing else follows from contradictory ones."""
+        """Literals that follow, themselves included; nothing else follows from contradictory ones.
+
+        A conjunction fires once all its members are in the closure.
+        """
         several = isinstance(literals, Iterable) and not isinstance(literals, str | Literal)  # a literal is a tuple
         texts: Iterable[Any] = literals if several else [literals]
         codes = np.array([self.literal(literal).code for literal in texts], np.int64)
-        return Closure(self._reach.below(codes), self.nodes)
+        return Closure(self._chaining.below(codes), self.nodes)
 
     def closures(self, marked: Bool[np.ndarray, "row literal"]) -> Bool[np.ndarray, "row literal"]:
         """Closure of every row of marked literals, in one walk."""
@@ -137,18 +131,21 @@ class NDG:
         check_kind(marked, np.ndarray, rule, "mark codes in an array of booleans", ShapeError)
         if marked.ndim != 2 or marked.shape[1] != 2 * len(self.nodes) or marked.dtype != np.bool_:
             raise ShapeError(f"{rule}; got {marked.dtype} of shape {marked.shape}; mark codes, one row per set")
-        return self._reach.below_each(marked)
+        return self._chaining.below_each(marked)
 
     def descendants(self, literal: Literal | str) -> frozenset[Literal]:
         """Literals that follow from a literal, without itself."""
         return literals_of(self._follow(self.literal(literal)))
 
     def ancestors(self, literal: Literal | str) -> frozenset[Literal]:
-        """Literals from which a literal follows, without itself."""
-        return literals_of(negated(self._follow(~self.literal(literal))))
+        """Literals from each of which alone a literal follows, without itself."""
+        literal = self.literal(literal)
+        if not self.conjunctions:
+            return literals_of(negated(self._follow(~literal)))
+        return literals_of(self._chaining.above(literal.code)) - {literal}
 
     def _follow(self, literal: Literal) -> Bool[np.ndarray, " literal"]:
-        followers = self._reach.below(np.array([literal.code]))
+        followers = self._chaining.below(np.array([literal.code]))
         followers[literal.code] = False
         return followers
 
@@ -216,13 +213,32 @@ class NDG:
             )
         return replace(self, verdicts=trials.verdicts)
 
+    def with_conjunctions(self, conjunctions: Conjunctive | Iterable[Conjunction]) -> NDG:
+        """Graph with these further conjunctions; of `SufficientSets` those that survive."""
+        more: Any = conjunctions
+        if isinstance(conjunctions, Conjunctive) and not isinstance(conjunctions, NDG):
+            more = conjunctions.conjunctions(self.nodes)
+        return replace(self, conjunctions=(*self.conjunctions, *conjunctive.checked(more, self.nodes)))
+
+    def with_votes(self, votes: Votes | Iterable[Votes]) -> NDG:
+        """Graph with these votes, in place of earlier ones of the same layers."""
+        more = hyperedges.voting(votes, self.nodes)
+        layers = {each.layer for each in more}
+        return replace(self, votes=(*(each for each in self.votes if each.layer not in layers), *more))
+
     def causal(self, at_least: float | int = 0.9, how: str = "closure", constraints: bool = False) -> NDG:
         """Graph of the implications that survived the forcing of their antecedent.
 
         `ndg.graph.verdicts` defines survival; `at_least` may differ from the bar of the trial. `how` is `alone` or
         `closure`. `constraints` keeps the implications within a layer, which cannot be tested. The choice is added to
-        `provenance["filters"]`. Raises GraphError if the edges were never tried, or not in that way.
+        `provenance["filters"]`. Conjunctions stay if the lower end of their interval is at least `at_least`, and votes
+        stay. Raises GraphError if the edges were never tried, or not in that way.
         """
+        surviving = [each.interval[0] >= at_least for each in self.conjunctions]
+        survived = replace(self, conjunctions=tuple(compress(self.conjunctions, surviving)))
+        choice = {"at_least": at_least, "how": how, "constraints": constraints}
+        if self.verdicts is None and not len(self) and (self.conjunctions or self.votes):
+            return survived.derived(self.implications, {"causal": choice})
         if self.verdicts is None:
             raise GraphError(
                 "a causal graph needs a trial of its edges; those of this graph were never tried; "
@@ -231,7 +247,7 @@ class NDG:
         judged = self.verdicts.judged(self.implications, how, at_least)
         mask = (judged == SURVIVES) | (constraints & (judged == CONSTRAINT))
         choice = {"rule": self.verdicts.rule, "at_least": at_least, "how": how, "constraints": constraints}
-        return self.derived(edges.select(self.implications, mask), {"causal": self.verdicts.facts | choice})
+        return survived.derived(edges.select(self.implications, mask), {"causal": self.verdicts.facts | choice})
 
     def condensed(self, only: Collection[str] | None = None) -> Condensed:
         """Condensed graph as rows for writers, optionally of the classes `only`."""
@@ -243,15 +259,17 @@ class NDG:
             "binarizer": self.binarizer,
             "digest": self.digest,
         }
-        return Condensed(self.implications, self.condensation, facts, self.scores, only)
+        facts |= {"votes": causal_rows.facts(self.votes)} if self.votes else {}
+        return Condensed(self.implications, self.condensation, facts, self.scores, only, self.conjunctions, self.votes)
 
     def to_networkx(self, flat: bool = True) -> nx.DiGraph:
-        """Condensed graph as a new, frozen, acyclic networkx.DiGraph.
+        """Condensed graph as a new, frozen networkx.DiGraph, acyclic without conjunctions and votes.
 
         There is one node per class; its key is the text of the literal with the smallest node index, such as `label:3`
         or `~latent:7`. Attributes are those of `ndg.graph.export.Condensed` and of `Verdicts.attributes`: text, numbers
         and booleans, which every writer of networkx takes. With `flat=False` they are lists and dictionaries, and None
-        where undefined.
+        where undefined. A conjunction is a node of kind "conjunction", with an edge from each member and one to the
+        consequent; a vote is an edge of kind "vote" (`ndg.graph.causal_rows`).
         """
         digraph = to_networkx(self.condensed())
         if self.verdicts is not None:
@@ -261,15 +279,14 @@ class NDG:
     @classmethod
     def from_networkx(cls, graph: nx.DiGraph, bits: BitMatrix | None = None) -> NDG:
         """Graph from a DiGraph of literals or of `to_networkx`, with counts from `bits` alone."""
-        implications, provenance = networkx_reader.read(graph, None if bits is None else _bits(bits))
-        return cls(implications, provenance)
+        return cls(*networkx_reader.read(graph, None if bits is None else packed(bits)))
 
     def scm(self) -> SCM:
         """Graph as a structural causal model."""
-        return SCM(self.nodes, self._reach)
+        return SCM(self.nodes, self._chaining)
 
     def reduction(self) -> tuple[tuple[str, str], ...]:
-        """Transitive reduction of the edges of `to_networkx`."""
+        """Transitive reduction of the implications of `to_networkx`."""
         named = keys(self.implications, self.condensation)
         tails = self.condensation.tails[self._reach.essential].tolist()
         heads = self.condensation.heads[self._reach.essential].tolist()
@@ -277,27 +294,17 @@ class NDG:
 
     def stats(self, bits: BitMatrix | None = None) -> GraphStats:
         """Figures of the paper's Table 2; agreement is counted on `bits`, or else bounded."""
-        return statistics(self.implications, self._reach, None if bits is None else _bits(bits))
+        figures = statistics(self.implications, self._reach, None if bits is None else packed(bits))
+        votes = sum(each.edges for each in self.votes)
+        return replace(figures, conjunctions=len(self.conjunctions), votes=votes)
 
-    def edges_frame(self) -> pd.DataFrame:
-        """One row per implication, with its figures on the mined examples.
+    def conjunctions_frame(self) -> pd.DataFrame:
+        """One row per conjunction: members, consequent, counts, survival with its Wilson interval, effects."""
+        return conjunctive.frame(self.conjunctions, self.nodes)
 
-        They are exceptions, support, precision, recall, lift, priors, whether the converse holds too, p- and q-value of
-        so few exceptions. Null if unknown.
-        """
-        return next(edges.frames(self.implications, max(len(self), 1)))
-
-    def evaluate(self, bits: BitMatrix, any_thresholds: bool = False) -> pd.DataFrame:
-        """One row per implication: precision and recall on held-out `bits`.
-
-        They have 95 % Wilson intervals; null if the antecedent or the consequent never holds. `any_thresholds` accepts
-        the bits of another network with as many units.
-        """
-        return evaluate.frame(self.implications, _bits(bits), any_thresholds)
-
-    def held_out(self, bits: BitMatrix, any_thresholds: bool = False) -> HeldOut:
-        """Mean held-out precision and recall, with their numbers of implications."""
-        return evaluate.summary(self.implications, _bits(bits), any_thresholds)
+    def votes_frame(self) -> pd.DataFrame:
+        """One row per vote: literal, label, weight above 0, layer."""
+        return hyperedges.votes_frame(self.votes, self.nodes)
 
     def filter(
         self,
@@ -309,7 +316,8 @@ class NDG:
         """Graph of the implications that meet all bounds, over the same nodes.
 
         An implication stays iff it and its contrapositive both meet the bounds, so the graph remains skew-symmetric.
-        `layers` keeps those among these layers and the labels. The bounds are added to `provenance["filters"]`.
+        `layers` keeps those among these layers and the labels, and conjunctions and votes likewise; the other bounds
+        concern implications alone. The bounds are added to `provenance["filters"]`.
         """
         bounds: dict[str, Any] = {"min_precision": min_precision, "min_support": min_support, "min_recall": min_recall}
         bounds = {name: plain_number(bound) for name, bound in bounds.items()}
@@ -318,62 +326,44 @@ class NDG:
                 check_kind(bound, (int, float), f"{name} is a number, or None", "leave it out for no bound", GraphError)
         bounds["layers"] = None if layers is None else _names(layers)
         implications = edges.keep(self.implications, **bounds)
-        return self.derived(implications, {name: bound for name, bound in bounds.items() if bound is not None})
+        inside = None if layers is None else edges.marked(self.nodes, (LABEL, *bounds["layers"]))
+        return self.derived(implications, {name: bound for name, bound in bounds.items() if bound is not None}, inside)
 
     def subgraph(self, layers: Iterable[str], labels: bool = True) -> NDG:
         """Graph over the units of these layers, with the labels if wanted."""
         layers = _names(layers)
         return self.derived(edges.restrict(self.implications, layers, labels), {"subgraph": layers, "labels": labels})
 
-    def derived(self, implications: Implications, step: dict[str, Any]) -> NDG:
-        """Graph of some of these implications; `step` is added to `provenance["filters"]`."""
-        steps = [*self.provenance.get("filters", []), step]
+    def derived(
+        self, implications: Implications, step: dict[str, Any], inside: Bool[np.ndarray, " node"] | None = None
+    ) -> NDG:
+        """Graph of some of these implications; `step` is added to `provenance["filters"]`.
+
+        Conjunctions and votes stay if their nodes do, and are marked `inside`; the step counts the others.
+        """
+        spaces = self.nodes, implications.nodes
+        conjunctions, votes, left = hyperedges.part(self.conjunctions, self.votes, spaces, inside)
+        steps = [*self.provenance.get("filters", []), step | left]
         verdicts = None if self.verdicts is None else self.verdicts.among(self.implications, implications)
-        return NDG(implications, self.provenance | {"filters": steps}, self.scored, verdicts)
+        return NDG(implications, self.provenance | {"filters": steps}, self.scored, verdicts, conjunctions, votes)
 
     def rules(self, limit: int | None = None, reduced: bool = True) -> str:
         """Graph in words; `reduced` leaves out rules that follow from others."""
         limit = plain_number(limit)
         if limit is not None and (type(limit) is not int or limit < 0):
             raise GraphError(f"limit is a number of lines, 0 or more, or None for all; got {limit!r}; pass limit=10")
-        return rules(self.implications, self._reach, limit, reduced, self.class_names)
+        text = rules(self.implications, self._reach, limit, reduced, self.class_names)
+        more = hyperedges.sentences(self.conjunctions, self.votes, self.nodes, limit, self.class_names)
+        return "\n".join([text, *map(printable, more)])
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Path of the JSON file written atomically (schema in `ndg.graph.files`)."""
-        return files.save(path, self.implications, self.provenance, self.scored, self.verdicts)
+        return files.save(path, self._stored())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> NDG:
         """Graph of a file of `save`; GraphError if damaged."""
-        return cls(*files.load(path))
-
-    def to_json(self, path: str | os.PathLike[str] | None = None) -> str | Path:
-        """Condensed graph as node-link JSON text, or the `path` that it is streamed to."""
-        return self._exported("json", path)
-
-    def to_graphml(self, path: str | os.PathLike[str] | None = None) -> str | Path:
-        """Condensed graph as GraphML."""
-        return self._exported("graphml", path)
-
-    def to_gexf(self, path: str | os.PathLike[str] | None = None) -> str | Path:
-        """Condensed graph as GEXF, for Gephi."""
-        return self._exported("gexf", path)
-
-    def to_dot(self, path: str | os.PathLike[str] | None = None) -> str | Path:
-        """Condensed graph as DOT with all attributes; `ndg.render` draws pictures."""
-        return self._exported("dot", path)
-
-    def to_csv(self, path: str | os.PathLike[str] | None = None, raw: bool = False) -> str | Path:
-        """Table of `edges_frame` as CSV, with `'` before cells like formulas unless `raw`."""
-        return self._exported("csv", path, raw=raw)
-
-    def to_parquet(self, path: str | os.PathLike[str]) -> Path:
-        """Path of the table of `edges_frame` as Parquet; needs pyarrow."""
-        return atomic.write(path, EXPORTS["parquet"](self.condensed()))
-
-    def _exported(self, form: str, path: str | os.PathLike[str] | None, **options: Any) -> str | Path:
-        parts = EXPORTS[form](self.condensed(), **options)
-        return "".join(map(str, parts)) if path is None else atomic.write(path, parts)
+        return cls(**vars(files.load(path)))
 
     def __len__(self) -> int:
         """Number of implications."""
@@ -385,14 +375,14 @@ class NDG:
     def __hash__(self) -> int:
         return hash(self.digest)
 
-    def __reduce__(self) -> tuple[type[NDG], tuple[Implications, dict[str, Any], dict[str, Any], Verdicts | None]]:
-        return NDG, (self.implications, self.provenance, self.scored, self.verdicts)
+    def __reduce__(self) -> tuple[type[NDG], tuple[Any, ...]]:
+        return NDG, tuple(getattr(self, each.name) for each in fields(self))
 
     def __repr__(self) -> str:
         concepts = f"{len(self.nodes.concepts)} concepts, " if self.nodes.concepts else ""
         return (
-            f"NDG({self.nodes.labels} labels, {self.nodes.neurons} neurons, {concepts}{len(self)} implications, "
-            f"{self.examples} examples"
+            f"NDG({self.nodes.labels} labels, {self.nodes.neurons} neurons, {concepts}{len(self)} implications"
+            f"{hyperedges.size(self.conjunctions, self.votes)}, {self.examples} examples"
             + (f", edges judged by the rule {self.verdicts.rule!r})" if self.verdicts is not None else ")")
         )
 
@@ -403,9 +393,3 @@ class NDG:
 
 def _names(layers: Iterable[str]) -> list[str]:
     return names_of(layers, "layers= has names of layers", GraphError)
-
-
-def _bits(bits: object) -> BitMatrix:
-    rule = "examples of a graph are packed booleans, an ndg.BitMatrix"
-    check_kind(bits, BitMatrix, rule, "extract them: ndg.extract(network, loader, like=graph)", BitsError)
-    return bits  # type: ignore[return-value]

@@ -2,7 +2,8 @@
 
 Every implication has one antecedent, so a literal holds iff one of its parents does (or it is given): a disjunction.
 Parents are those of the transitive reduction; the members of an equivalence class are parents of each other, and all of
-them are parents of what the class implies. Nothing is concluded from or to a contradictory class.
+them are parents of what the class implies. Nothing is concluded from or to a contradictory class. Of a graph with
+conjunctions, each conjunction is one more term of the disjunction, "p and q", and its members are parents too.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from jaxtyping import Bool, Int8, Int64
 
 from ndg.bits.matrix import BitMatrix
 from ndg.errors import BitsError, GraphError, ShapeError
+from ndg.graph.chaining import Chaining
 from ndg.graph.closure import Reachability, negated
 from ndg.graph.condensation import Condensation
 from ndg.graph.edges import marked as marked_nodes
@@ -62,7 +64,7 @@ class SCM:
     """Rules of a graph, with some variables fixed; from `NDG.scm`."""
 
     nodes: NodeSpace
-    reach: Reachability
+    chaining: Chaining
     fixed: Mapping[int, bool] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -80,28 +82,33 @@ class SCM:
 
     @cached_property
     def order(self) -> tuple[tuple[str, ...], ...]:
-        """Literals by equivalence class, parents of a class before it."""
+        """Literals by equivalence class, each after the classes that imply it; conjunctions do not count."""
         return tuple(tuple(self.nodes.text(Literal.of(code)) for code in part) for part in self._graph.members)
 
     def parents(self, literal: Literal | str) -> tuple[str, ...]:
-        """Literals that imply this one, except for fixed or contradictory ones."""
-        code = self._code(literal)
-        if code >> 1 in self.fixed:
-            return ()
-        own_class = int(self._graph.component[code])
-        if self._graph.contradictory[own_class]:
-            return ()
-        into = (self._graph.heads == own_class) & self.reach.essential
-        classes = [own_class, *self._graph.tails[into].tolist()]
-        codes = [member for number in classes for member in self._graph.members[number] if member != code]
-        return tuple(self.nodes.text(Literal.of(parent)) for parent in codes)
+        """Literals that imply this one, alone or together, except for fixed or contradictory ones."""
+        terms = self._terms(self._code(literal))
+        return tuple(dict.fromkeys(self.nodes.text(Literal.of(parent)) for term in terms for parent in term))
 
     def rule(self, literal: Literal | str) -> str:
-        """Rule in words, such as `latent:3 or ~latent:7`, `given`, or `true` if fixed."""
+        """Rule in words, such as `latent:3 or (a:1 and ~a:7)`, `given`, or `true` if fixed."""
         code = self._code(literal)
         if code >> 1 in self.fixed:
             return str(self.fixed[code >> 1] == bool(code & 1)).lower()
-        return " or ".join(self.parents(literal)) or GIVEN
+        terms = [[self.nodes.text(Literal.of(parent)) for parent in term] for term in self._terms(code)]
+        return " or ".join(term[0] if len(term) == 1 else f"({' and '.join(term)})" for term in terms) or GIVEN
+
+    def _terms(self, code: int) -> list[list[int]]:
+        """Sets of literals that each make this one hold: its parents, then the members of conjunctions."""
+        own_class = int(self._graph.component[code])
+        if code >> 1 in self.fixed or self._graph.contradictory[own_class]:
+            return []
+        into = (self._graph.heads == own_class) & self._reach.essential
+        classes = [own_class, *self._graph.tails[into].tolist()]
+        alone = [[member] for number in classes for member in self._graph.members[number] if member != code]
+        active = [each for each in self.chaining.active if each.consequent.code == code]
+        together = [[literal.code for literal in each.members] for each in active]
+        return alone + [members for members in together if members not in alone]
 
     def rules(self) -> dict[str, str]:
         """Rules of all literals that have one, by literal."""
@@ -147,21 +154,27 @@ class SCM:
         return result
 
     @property
+    def _reach(self) -> Reachability:
+        return self.chaining.reach
+
+    @property
     def _graph(self) -> Condensation:
-        return self.reach.condensation
+        return self._reach.condensation
 
     @cached_property
-    def _cut(self) -> Reachability:
+    def _cut(self) -> Chaining:
         """Rules without those that conclude classes of fixed members only."""
         free = np.zeros(len(self._graph), np.bool_)
         codes = np.arange(2 * len(self.nodes))
         free[self._graph.component[~np.isin(codes >> 1, list(self.fixed))]] = True
-        return replace(self.reach, essential=self.reach.essential & free[self._graph.heads])
+        reach = replace(self._reach, essential=self._reach.essential & free[self._graph.heads])
+        return Chaining(reach, [each for each in self.chaining.active if each.consequent.node not in self.fixed])
 
     def _closures(self, literals: Marked) -> Marked:
-        closures = self._cut.below_each(literals)
-        for node, value in self.fixed.items():
-            closures[:, 2 * node + (not value)] = False
+        blocked = np.zeros(literals.shape[1], np.bool_)
+        blocked[[2 * node + (not value) for node, value in self.fixed.items()]] = True
+        closures = self._cut.below_each(literals, blocked)
+        closures[:, blocked] = False
         return closures
 
     def _code(self, literal: Literal | str) -> int:

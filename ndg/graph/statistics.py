@@ -55,7 +55,8 @@ class GraphStats(Result):
     The paper's graph has an edge for every implication but those of the `equivalent_pairs`, which imply each other
     directly. As approximate implication is not transitive, it may have cycles: `cyclic_components` counts strongly
     connected components of two or more literals, which are one class when condensed. `contradictory` components contain
-    a literal and its negation; they have no edges in the condensed graph.
+    a literal and its negation; they have no edges in the condensed graph. All figures are of implications alone, but
+    the numbers of `conjunctions` and `votes`.
     """
 
     paper: Figures
@@ -64,6 +65,8 @@ class GraphStats(Result):
     cyclic_components: int
     contradictory: int
     classes: tuple[ClassAgreement, ...]
+    conjunctions: int = 0
+    votes: int = 0
 
     @property
     def worst_agreement(self) -> float | None:
@@ -78,11 +81,17 @@ class GraphStats(Result):
     def words(self) -> str:
         """Nodes and edges of both graphs, and what condensing glosses over."""
         worst = "none" if self.worst_agreement is None else f"{self.worst_agreement:.3f}"
+        more = ", ".join(f"{count:,} {name}" for name, count in self._hyperedges().items())
         return (
             f"{self.paper.edges:,} edges among {self.paper.nodes:,} literals; condensed {self.condensed.edges:,} among "
             f"{self.condensed.nodes:,} classes. {self.cyclic_components} components are cyclic, {self.contradictory} "
             f"contradict themselves; worst agreement within a class: {worst}."
+            f"{f' Besides: {more}.' if more else ''}"
         )
+
+    def _hyperedges(self) -> dict[str, int]:
+        counts = {"conjunctions": self.conjunctions, "votes": self.votes}
+        return {name: count for name, count in counts.items() if count}
 
     def frame(self) -> pd.DataFrame:
         """One row per figure, for both forms of the graph."""
@@ -103,6 +112,7 @@ class GraphStats(Result):
             "largest_class": max((len(each.members) for each in self.classes), default=0),
             "worst_agreement": self.worst_agreement,
             "worst_agreement_exact": all(each.exact for each in self.classes),
+            **self._hyperedges(),
         }
 
     def _repr_html_(self) -> str:

@@ -27,7 +27,7 @@ def top(graph: NDG, scores: Scored | str, k: int) -> NDG:
     mask = edges.marked(graph.nodes, (LABEL, CONCEPT))
     mask[ranked[:k]] = True
     among = edges.select(graph.implications, edges.among(graph.implications, mask))
-    return graph.derived(among, {"top": k, "by": method})
+    return graph.derived(among, {"top": k, "by": method}, mask)
 
 
 def foremost(graph: NDG, method: str) -> NDG:

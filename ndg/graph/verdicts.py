@@ -187,6 +187,8 @@ class Verdicts:
         for how in self.how:
             judged, (held, n) = self.judged(implications, how), self.judged_counts(how)
             for _, _, row in graph.edges(data=True):
+                if "antecedent" not in row:  # a conjunction's edge, or a vote
+                    continue
                 edge = position[row["antecedent"], row["consequent"]]
                 row[f"verdict_{how}"] = VERDICTS[judged[edge]]
                 if position_of[edge] >= 0 and n[position_of[edge]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ndg.graph import hyperedges
 from ndg.graph.ndg import CLASS_NAMES, NDG
 from ndg.graph.rules import criterion
 from ndg.literal import NEGATION
@@ -61,7 +62,15 @@ def subtitle(graph: NDG, dag: nx.DiGraph) -> str:
     """Examples, criterion and size of the graph."""
     size = f"{len(graph.implications):,} implications"
     joined = f"{_noun(dag)}, joined by {dag.number_of_edges():,} edges" if _grouped(dag) else _noun(dag)
-    return f"{graph.examples:,} examples · {criterion(graph.criterion)} · {size} between {len(dag):,} {joined}"
+    more = hyperedges.size(graph.conjunctions, graph.votes)
+    return f"{graph.examples:,} examples · {criterion(graph.criterion)} · {size} between {len(dag):,} {joined}{more}"
+
+
+def title(aim: str | None, causal: bool) -> str:
+    """Title of a picture; conjunctions and votes lead to a literal, implications imply it."""
+    if causal:
+        return f"What leads to {aim}, and what {aim} leads to" if aim else "Causal graph"
+    return f"What implies {aim}, and what {aim} implies" if aim else "Neuron dependency graph"
 
 
 def caption(layer: str, side: int, aim: str | None, labels: bool) -> str:

@@ -10,9 +10,11 @@ from typing import Any
 
 from ndg.errors import ConfigError, nearest
 from ndg.escape import html, one_line
+from ndg.graph.causal_rows import CONCLUSION, MEMBER, VOTE
 from ndg.literal import NEGATION
 from ndg.report.captions import MIDDLE
-from ndg.report.drawing import PRECISIONS, Drawing, Edge, Node
+from ndg.report.causal_drawing import Link
+from ndg.report.drawing import JOINT, PRECISIONS, Drawing, Edge, Node
 from ndg.report.engine import FONT
 from ndg.report.straight_layout import positions
 
@@ -27,6 +29,12 @@ STROKES = (
     ("#8f99a3", 1.0, "dotted", "┄┄┄▸", f"below {PRECISIONS[2]:.0%}"),
 )
 """Colour, width (points), style, sample and meaning of edges, highest precision first."""
+JOINED, VOTED = "#a04a1c", "#1f5a8a"
+LINKS = {MEMBER: (JOINED, "none"), CONCLUSION: (JOINED, "normal"), VOTE: (VOTED, "normal")}
+"""Colour and arrow of the edges of conjunctions, and of votes."""
+JOINT_LOOK = {"shape": "circle", "style": "filled", "fillcolor": "#fbe9df", "color": JOINED, "fontcolor": JOINED} | {
+    "fontsize": "8", "width": "0.2", "height": "0.2", "fixedsize": "true", "margin": "0", "penwidth": "0.8"
+}  # fmt: skip
 ENGINES = {"curved": "dot", "straight": "nop2"}
 """Graphviz engine of each layout."""
 PITCH = 0.33
@@ -40,7 +48,7 @@ _ODD = re.compile(r"[^\w.~ -]")
 
 def layout_of(drawing: Drawing) -> str:
     """Default layout: "curved" while edges can be routed, else "straight"."""
-    return "curved" if len(drawing.edges) <= ROUTED else "straight"
+    return "curved" if len(drawing.ends) <= ROUTED else "straight"
 
 
 def source(drawing: Drawing, layout: str = "curved", dpi: int | None = None) -> str:
@@ -50,7 +58,7 @@ def source(drawing: Drawing, layout: str = "curved", dpi: int | None = None) -> 
     if layout not in ENGINES:
         raise ConfigError(f"a layout is {' or '.join(ENGINES)}; got {layout!r}; {nearest(layout, ENGINES)}")
 
-    crowded = len(drawing.edges) > CROWDED
+    crowded = len(drawing.ends) > CROWDED
     rows = max(Counter((node.band, node.column) for node in drawing.nodes).values(), default=0)
     page = graphviz.Digraph(
         "ndg",
@@ -81,18 +89,22 @@ def source(drawing: Drawing, layout: str = "curved", dpi: int | None = None) -> 
     if layout == "straight":
         places, captions = positions(drawing)
         for i, (x, y) in enumerate(captions):
-            _caption(page, f"column {i}", drawing.bands[i].caption, pos=f"{x:.1f},{y:.1f}")
+            if drawing.bands[i].caption:
+                _caption(page, f"column {i}", drawing.bands[i].caption, pos=f"{x:.1f},{y:.1f}")
         for node in drawing.nodes:
             x, y = places[node.key]
             _node(page, node, drawing.measures, pos=f"{x:.1f},{y:.1f}")
-        for edge in drawing.edges:
-            ahead = places[edge.head][0] > places[edge.tail][0]
-            ports[edge] = {"tailport": "e", "headport": "w"} if ahead else {"tailport": "w", "headport": "e"}
+        for tail, head in drawing.ends:
+            ahead = places[head][0] > places[tail][0]
+            ports[tail, head] = {"tailport": "e", "headport": "w"} if ahead else {"tailport": "w", "headport": "e"}
     else:
         _columns(page, drawing, rows)
     veil = "" if not crowded else "70" if layout == "straight" else "a0"
     for edge in drawing.edges:
-        _edge(page, edge, veil, **ports.get(edge, {}))
+        _edge(page, edge, veil, **ports.get((edge.tail, edge.head), {}))
+    texts = layout == "curved" and len(drawing.links) <= CROWDED
+    for link in drawing.links:
+        _link(page, link, veil, texts, **ports.get((link.tail, link.head), {}))
     return page.source
 
 
@@ -125,6 +137,9 @@ def _caption(page: Any, name: str, caption: str, **attributes: str) -> None:
 
 
 def _node(page: Any, node: Node, measures: tuple[str, ...], **attributes: str) -> None:
+    if node.joint:
+        page.node(_identifier(node.key), label=node.lines[0], tooltip=_tip(node.joint), **JOINT_LOOK, **attributes)
+        return
     off = node.value is False
     if node.label:
         fill, ink, line = (LABEL_OFF, LABEL_OFF_INK, LABEL_OFF_INK) if off else (LABEL_ON, PAPER, LABEL_ON)
@@ -175,6 +190,21 @@ def _edge(page: Any, edge: Edge, veil: str, **attributes: str) -> None:
     )
 
 
+def _link(page: Any, link: Link, veil: str, texts: bool, **attributes: str) -> None:
+    """Add an edge of a conjunction, or a vote; `texts` shows the weights of votes."""
+    color, arrow = LINKS[link.kind]
+    page.edge(
+        _identifier(link.tail),
+        _identifier(link.head),
+        color=color + veil,
+        penwidth=f"{link.width:.2f}",
+        arrowhead=arrow,
+        edgetooltip=_tip(link.tip) or " ",
+        **({"label": link.text, "fontsize": "7", "fontcolor": color, "fontname": FONT} if texts and link.text else {}),
+        **attributes,
+    )
+
+
 def _about(node: Node, measures: tuple[str, ...]) -> str:
     members = " ≡ ".join(node.lines) + (f" … and {node.more:,} more" if node.more else "")
     scores = "".join(
@@ -201,7 +231,7 @@ def _key(drawing: Drawing) -> list[str]:
     """Legend: samples of the kinds of nodes and edges in the picture."""
     rows = []
     labels = {node.value for node in drawing.nodes if node.label}
-    neurons = {node.value for node in drawing.nodes if not node.label}
+    neurons = {node.value for node in drawing.nodes if not (node.label or node.joint)}
     samples = [
         (bool(labels - {False}), "<B>class predicted</B>", LABEL_ON, PAPER, LABEL_ON, ""),
         (False in labels, f"<B>{NEGATION} class not predicted</B>", LABEL_OFF, LABEL_OFF_INK, LABEL_OFF_INK, ",DASHED"),
@@ -223,8 +253,17 @@ def _key(drawing: Drawing) -> list[str]:
             f'<FONT COLOR="{STROKES[i][0]}">{STROKES[i][3]}</FONT> {_text(STROKES[i][4])}' for i in strengths
         )
         rows.append(f"p → q: when p holds, q holds too.   {strokes}   (a correlation, not a cause)")
+    kinds = {link.kind for link in drawing.links}
+    if CONCLUSION in kinds:
+        sign = f'<FONT COLOR="{JOINED}">{JOINT}</FONT>'
+        rows.append(
+            f"{sign}  all that meets here, when forced together, makes the next one hold (tried on other examples)"
+        )
+    if VOTE in kinds:
+        sign = f'<FONT COLOR="{VOTED}">━━━▸</FONT>'
+        rows.append(f"{sign}  a vote for a class: the thicker, the more it weighs; the class with the largest sum wins")
     if any(node.shade for node in drawing.nodes):
-        largest = max(abs(node.scores[0] or 0.0) for node in drawing.nodes)
+        largest = max(abs(node.scores[0] or 0.0) for node in drawing.nodes if node.scores)
         steps = "".join(f'<FONT COLOR="{_blend((i + 0.5) / 8)}">██</FONT>' for i in range(8))
         names = _text(" · ".join(drawing.measures))
         rows.append(f"small numbers: {names}   shade: the first, from 0 {steps} to ±{_short(largest)}")

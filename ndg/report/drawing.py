@@ -14,6 +14,7 @@ from ndg.nodes import LABEL, class_number
 from ndg.options import plain_number
 from ndg.report import captions, selection
 from ndg.report.captions import AFTER, BEFORE, MIDDLE, Names
+from ndg.report.causal_drawing import CausalPart, Link, causal_part, fewer_isolated, implications_alone
 from ndg.report.selection import Selection
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 PRECISIONS = (1.0, 0.99, 0.95)
 """Lower bounds of the precision classes of edges; one more class lies below the last."""
+JOINT = "∧"
+"""Sign of a conjunction."""
 MEMBERS = 6
 """Number of members of an equivalence class listed in a node."""
 
@@ -31,7 +34,8 @@ class Node:
 
     `lines` are the members shown, labels first; `more` counts the others. `value` is the truth value of the labels, or
     of the neurons in a class without labels; None when both occur. `scores` are those of largest absolute value, one
-    per measure; `shade` is the first divided by the largest in the picture. `column` counts within the band.
+    per measure; `shade` is the first divided by the largest in the picture. `column` counts within the band. A `joint`
+    is a conjunction, drawn as a small node, and described by this text.
     """
 
     key: str
@@ -45,6 +49,7 @@ class Node:
     scores: tuple[float | None, ...] = ()
     shade: float = 0.0
     target: bool = False
+    joint: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,13 @@ class Drawing:
     left_out: str
     measures: tuple[str, ...]
     provenance: str
+    links: tuple[Link, ...] = ()
+
+    @property
+    def ends(self) -> list[tuple[str, str]]:
+        """Tail and head of every edge."""
+        edges: list[Edge | Link] = [*self.edges, *self.links]
+        return [(edge.tail, edge.head) for edge in edges]
 
 
 def draw(
@@ -114,13 +126,17 @@ def draw(
     if class_names is not None:
         graph = graph.with_class_names(class_names)
     names = Names(graph.nodes, graph.class_names)
-    dag = graph.to_networkx(flat=False)
+    whole = graph.to_networkx(flat=False)
+    dag = implications_alone(whole)
     home = None if target is None else home_of(graph, dag, target)
     chosen = selection.overview(dag, max_nodes) if home is None else selection.around(dag, home, max_nodes)
+    causal = causal_part(whole, home, max_nodes, names)
+    kept = {*chosen.nodes, *causal.classes}
+    chosen = fewer_isolated(replace(chosen, nodes=tuple(key for key in dag if key in kept)), whole)
     aim = None if home is None else names(home)
 
     middle = {key for key in chosen.nodes if (dag.nodes[key]["label"] if home is None else key == home)}
-    place = _places(graph, dag, chosen, middle)
+    place = _places(graph, dag, chosen, causal, middle)
     order = sorted(set(place.values()))
     layers = _layers(graph)
     columns = _columns(chosen, place)
@@ -135,18 +151,25 @@ def draw(
         )
         for key in chosen.nodes
     ]
+    nodes += [
+        Node(key, (JOINT,), 0, False, None, order.index(place[key]), 0, None, joint=about)
+        for key, about in causal.joints.items()
+    ]
     sizes = [abs(node.scores[0] or 0.0) if node.scores else 0.0 for node in nodes]
     largest = max(sizes, default=0.0) or 1.0
     return Drawing(
-        title=title or (f"What implies {aim}, and what {aim} implies" if aim else "Neuron dependency graph"),
+        title=title or captions.title(aim, bool(causal.links)),
         subtitle=captions.subtitle(graph, dag),
-        bands=tuple(Band(layers[i], side, captions.caption(layers[i], side, aim, bool(middle))) for side, i in order),
+        bands=tuple(_band(layers, side, i, aim, bool(middle), bool(causal.links)) for side, i in order),
         nodes=tuple(replace(node, shade=size / largest) for node, size in zip(nodes, sizes, strict=True)),
         edges=tuple(_edge(tail, head, dag.edges[tail, head]) for tail, head in chosen.edges),
         selection=chosen,
-        left_out=captions.left_out(graph, dag, chosen, names, aim, max_nodes),
+        left_out=" ".join(
+            filter(None, (captions.left_out(graph, dag, chosen, names, aim, max_nodes), causal.left_out))
+        ),
         measures=tuple(measured),
         provenance=captions.provenance(graph),
+        links=causal.links,
     )
 
 
@@ -183,16 +206,26 @@ def _layers(graph: NDG) -> list[str]:
     return [LABEL, *(name for name, _ in graph.nodes.groups if name != LABEL), LABEL]
 
 
-def _places(graph: NDG, dag: nx.DiGraph, chosen: Selection, middle: set[str]) -> dict[str, tuple[int, int]]:
-    """Side and layer of each class; consequents stand on the right."""
+def _band(layers: Sequence[str], side: int, place: float, aim: str | None, labels: bool, causal: bool) -> Band:
+    """Columns of a layer, or between two layers for conjunctions."""
+    if place % 1:
+        return Band("", side, "")
+    layer = layers[int(place)]
+    return Band(layer, side, layer if causal and side != MIDDLE else captions.caption(layer, side, aim, labels))
+
+
+def _places(
+    graph: NDG, dag: nx.DiGraph, chosen: Selection, causal: CausalPart, middle: set[str]
+) -> dict[str, tuple[int, float]]:
+    """Side and layer of each class; consequents stand on the right, conjunctions in front of theirs."""
     import networkx as nx
 
-    drawn = nx.DiGraph(chosen.edges)
+    drawn = nx.DiGraph([*chosen.edges, *causal.edges])
     drawn.add_nodes_from(chosen.nodes)
     below, above = ({key for keys in nx.bfs_layers(way, middle) for key in keys} for way in (drawn, drawn.reverse()))
     layer = {name: index for index, name in enumerate(_layers(graph)[:-1])}
 
-    def place(key: str) -> tuple[int, int]:
+    def place(key: str) -> tuple[int, float]:
         name = dag.nodes[key]["layer"]
         if key in middle:
             return MIDDLE, layer[name]
@@ -200,14 +233,21 @@ def _places(graph: NDG, dag: nx.DiGraph, chosen: Selection, middle: set[str]) ->
             return AFTER, len(layer) if name == LABEL else layer[name]
         return BEFORE, layer[name]
 
-    return {key: place(key) for key in chosen.nodes}
+    places = {key: place(key) for key in chosen.nodes}
+    for joint, head in ((link.tail, link.head) for link in causal.links if link.tail in causal.joints):
+        side, column = places[head]
+        places[joint] = (BEFORE, len(layer) - 0.5) if side == MIDDLE else (side, max(column - 0.5, 0.5))
+    return places
 
 
-def _columns(chosen: Selection, place: Mapping[str, tuple[int, int]]) -> dict[str, int]:
+def _columns(chosen: Selection, place: Mapping[str, tuple[int, float]]) -> dict[str, int]:
     """Column of each class within its band, by longest paths."""
     within = [(tail, head) for tail, head in chosen.edges if place[tail] == place[head]]
     depth, height = _longest(chosen.nodes, within), _longest(chosen.nodes, [(b, a) for a, b in within])
-    widest = {band: max(height[key] for key in chosen.nodes if place[key] == band) for band in set(place.values())}
+    widest = {
+        band: max(height[key] for key in chosen.nodes if place[key] == band)
+        for band in {place[key] for key in chosen.nodes}
+    }
     return {key: widest[place[key]] - height[key] if place[key][0] == BEFORE else depth[key] for key in chosen.nodes}
 
 

@@ -71,12 +71,14 @@ def study_page(
     config: str = "",
     *,
     pictures: Sequence[Picture] = (),
+    graphs: Sequence[Picture] = (),
 ) -> str:
-    """HTML text of the page of a study: sentences, pictures with ids of their own, tables, config."""
+    """HTML text of the page of a study: sentences, graphs, pictures with ids of their own, tables, config."""
     sentences = [line for text in words for line in text.splitlines() if line]
     says = "".join(f"<p class=verdict>{escape(sentence)}</p>" for sentence in sentences)
     parts = {
         "summary": ("In words", says),
+        "picture": ("The picture", _pictures(graphs)),
         "pictures": ("Pictures", "".join(map(_plot, pictures))),
         "tables": ("The figures", _tables(tables)),
         "config": ("Config", _folded("the resolved config; save it to a file to run it again", config)),

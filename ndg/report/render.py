@@ -13,10 +13,13 @@ from ndg import atomic
 from ndg.errors import ConfigError, GraphError, check_kind, nearest
 from ndg.graph.formats import EXPORTS
 from ndg.graph.ndg import NDG
+from ndg.graph.of_votes import graph_of
+from ndg.graph.votes import Votes
 from ndg.importance.scores import Scores
 from ndg.literal import Literal
 from ndg.paths import plain_path
 from ndg.report import dot, engine
+from ndg.report.causal_drawing import behind
 from ndg.report.drawing import Drawing, draw, home_of
 
 PNG_DPI = 110
@@ -41,7 +44,7 @@ class Look:
 
 
 def render(
-    graph: NDG,
+    graph: NDG | Votes,
     path: str | os.PathLike[str],
     *,
     scores: Scores | Sequence[Scores] | Mapping[int, float] | None = None,
@@ -51,13 +54,14 @@ def render(
     title: str | None = None,
     **options: Any,
 ) -> Path:
-    """Write a graph in the format of the suffix; `options` are `layout`, `timeout` and `raw_csv`.
+    """Write a graph, or votes, in the format of the suffix; `options` are `layout`, `timeout` and `raw_csv`.
 
     A picture shows the transitive reduction, one edge of each mirrored pair, over at most `max_nodes` classes of
     equivalent literals, and lists what it leaves out. With a `target` (a class number or name, or a literal such as
     "~latent:3") it shows only the ancestors and descendants of the target. `scores` (default: those of the graph) are
     written on the nodes. `layout` is "curved" or "straight", by default as the number of edges asks. `timeout` bounds
-    the layout, in seconds.
+    the layout, in seconds. Of a causal graph it shows the strongest votes of each class, and the surest conjunctions
+    that make their literals hold, each as a small node.
 
     GraphML, GEXF and JSON contain all classes and the implications between them, CSV and Parquet all implications, or
     those around the target. They are streamed. Cells of CSV that a spreadsheet may run as a formula begin with `'`,
@@ -66,7 +70,8 @@ def render(
     Raises ConfigError for an unknown suffix or layout, GraphError for a target outside the graph, RenderError if the
     layout fails or takes too long, OutputError if the file cannot be written.
     """
-    check_kind(graph, NDG, "a picture is of an ndg.NDG", "mine or load one", GraphError)
+    graph = graph_of(graph) if isinstance(graph, Votes) else graph
+    check_kind(graph, NDG, "a picture is of an ndg.NDG, or of votes", "mine or load one", GraphError)
     path = plain_path(path, "the file of a picture")
     if (layout := options.get("layout")) is not None:
         check_kind(layout, str, "layout is the name of a layout", nearest("", dot.ENGINES))
@@ -110,13 +115,14 @@ def _export(form: str, graph: NDG, look: Look) -> Iterator[bytes] | Iterator[str
 
 
 def _around(graph: NDG, target: int | str | Literal) -> set[str]:
-    """Keys of the target's class, its ancestors and its descendants."""
+    """Keys of the target's class, its relatives, and all from which conjunctions and votes lead to these."""
     import networkx as nx
 
     classes = nx.DiGraph()
     classes.add_nodes_from(graph.condensed().keys.values())
     home = home_of(graph, classes, target)
-    return {home, *map(graph.key, graph.ancestors(home) | graph.descendants(home))}
+    around = {home, *map(graph.key, graph.ancestors(home) | graph.descendants(home))}
+    return around | behind(graph.to_networkx(flat=False), around)
 
 
 REPORTS: dict[str, Callable[[NDG, Look], bytes | str | Iterator[bytes] | Iterator[str]]] = {

@@ -42,9 +42,9 @@ def positions(drawing: Drawing) -> tuple[dict[str, tuple[float, float]], list[tu
 def _untangle(columns: list[list[Node]], drawing: Drawing) -> None:
     """Sort each column by the mean position of its neighbours (Sugiyama et al. 1981)."""
     neighbours: dict[str, list[str]] = defaultdict(list)
-    for edge in drawing.edges:
-        neighbours[edge.tail].append(edge.head)
-        neighbours[edge.head].append(edge.tail)
+    for tail, head in drawing.ends:
+        neighbours[tail].append(head)
+        neighbours[head].append(tail)
     place = {node.key: (i + 0.5) / len(column) for column in columns for i, node in enumerate(column)}
     for sweep in range(SWEEPS):
         for column in columns if sweep % 2 == 0 else reversed(columns):

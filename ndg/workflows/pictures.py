@@ -18,7 +18,7 @@ EXPLORER = "explorer.html"
 
 
 def graph_of(record: RunRecord) -> NDG:
-    """The graph of an align or score run. Raises RunNotFoundError."""
+    """The graph of an align, score, edges or causal run. Raises RunNotFoundError."""
     path = record.folder / GRAPH
     if not path.is_file():
         raise RunNotFoundError(f"run {record.id} is {record.state()} and left no graph in {record.folder}; align again")

@@ -20,8 +20,11 @@ from ndg.config import Experiment
 from ndg.counterfactual.counterfactual_set import CounterfactualSet, Origin
 from ndg.data.inputs import Form
 from ndg.executors.journal import Journal, opened
+from ndg.graph.conjunctions import Conjunction
 from ndg.graph.ndg import NDG
 from ndg.graph.verdicts import Verdicts
+from ndg.graph.votes import Votes
+from ndg.literal import Literal
 from ndg.mining.miner import find
 from ndg.models import checkpoint
 from ndg.nodes import LayerUnits, NodeSpace
@@ -106,6 +109,21 @@ def make_graph(folder: Path) -> Path:
     return NDG(implications, {"run": "r1", "filters": [{"min_precision": 0.1}]}, scored, verdicts).save(
         folder / "g.json"
     )
+
+
+def make_causal_graph(folder: Path) -> Path:
+    graph = NDG.load(make_graph(folder))
+    members = Literal(2), Literal(4, value=False)
+    conjunction = Conjunction(members, Literal(6), (9, 9), (30, 28), (0.25, -0.5))
+    weights = np.zeros((graph.nodes.labels, graph.nodes.slice("a").stop - graph.nodes.slice("a").start))
+    weights[:, 0] = 0.75
+    votes = Votes("a", weights, np.arange(float(graph.nodes.labels)), 40, 0.125)
+    return graph.with_conjunctions([conjunction]).with_votes(votes).save(folder / "g.json")
+
+
+def read_causal_graph(path: Path) -> Any:
+    graph = NDG.load(path)
+    return read_graph(path), graph.conjunctions, [votes.plain() for votes in graph.votes]
 
 
 def _kinds(implications: Any, order: tuple[str, ...]) -> Any:
@@ -304,6 +322,7 @@ FILES: dict[str, Kind] = {
     "forged bits": Kind(make_bits, forge_header, read_bits, anything),
     "graph": Kind(make_graph, mutations.of_bytes, read_graph),
     "graph document": Kind(make_graph, mutations.of_json, read_graph),
+    "causal graph": Kind(make_causal_graph, mutations.of_json, read_causal_graph),
     "checkpoint": Kind(make_model, mutations.of_bytes, read_model),
     "forged checkpoint": Kind(make_model, forge, read_model, anything),
     "resume state": Kind(make_state, mutations.of_bytes, read_state),

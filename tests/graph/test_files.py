@@ -71,7 +71,9 @@ def test_the_digest_tells_graphs_apart_and_not_their_provenance():
     ("change", "message"),
     [
         (lambda d: d.pop("on"), r"damaged: it has no 'on'"),
-        (lambda d: d.update(schema=3), r"reads graphs of schema 1 and 2; .* has schema 3; mine it again, or use the"),
+        (lambda d: d.update(schema=5), r"reads graphs of schema 1 to 4; .* has schema 5; mine it again, or use the"),
+        (lambda d: d.update(schema=4), r"damaged: it has no 'conjunctions'"),
+        (lambda d: d.update(conjunctions=[]), r"damaged: it has an entry 'conjunctions', which no graph has"),
         (lambda d: d.pop("tests"), r"damaged: it has no 'tests'"),
         (lambda d: d.update(tests=9), r"damaged: its digest says"),
         (lambda d: d.update(schema=[]), r"has schema \[\]"),

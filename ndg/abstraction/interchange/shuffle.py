@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from ndg import seeds
+from ndg.graph import hyperedges
 from ndg.graph.ndg import NDG
 from ndg.literal import Literal
 
@@ -14,7 +15,8 @@ from ndg.literal import Literal
 def shuffled(graph: NDG, seed: int) -> NDG:
     """The graph with units (and concepts) permuted within layers, by seed.
 
-    Implications, counts and constants move with the units; thresholds stay, as they belong to the readings.
+    Implications, conjunctions, votes, counts and constants move with the units; thresholds stay, as they belong to the
+    readings.
     """
     edges, place = graph.implications, np.arange(len(graph.nodes), dtype=np.int64)
     for name, where in graph.nodes.groups[bool(graph.nodes.labels) :]:
@@ -33,4 +35,5 @@ def shuffled(graph: NDG, seed: int) -> NDG:
         constants=tuple(constants),
         thresholds=edges.thresholds.copy(),
     )
-    return NDG(moved, {**graph.provenance, "shuffled": seed})
+    conjunctions, votes = hyperedges.moved(graph.conjunctions, graph.votes, graph.nodes, place)
+    return NDG(moved, {**graph.provenance, "shuffled": seed}, conjunctions=conjunctions, votes=votes)

@@ -20,7 +20,11 @@ def graphml(graph: Condensed) -> Iterator[str]:
     facts = flat(graph.facts)
     names: dict[tuple[str, str], str] = {}
     yield '<?xml version="1.0" encoding="utf-8"?>\n<graphml xmlns="http://graphml.graphdrawing.org/xmlns">\n'
-    kinds = {"graph": {name: type(value) for name, value in facts.items()}, "node": graph.node_types, "edge": EDGE}
+    kinds = {
+        "graph": {name: type(value) for name, value in facts.items()},
+        "node": graph.node_types,
+        "edge": graph.edge_types,
+    }
     for kind, types in kinds.items():
         for name, value_type in types.items():
             names[kind, name] = f"d{len(names)}"
@@ -34,8 +38,14 @@ def graphml(graph: Condensed) -> Iterator[str]:
     ids = {name: names["node", name] for name in graph.node_types}
     for key, attributes in graph.nodes():
         yield f'<node id="{xml(key)}">' + "".join(_data(flat(attributes), ids)) + "</node>\n"
-    ids = {name: names["edge", name] for name in EDGE}
-    data = (f'<data key="{ids[name]}">%s</data>' for name in EDGE)
+    ids = {name: names["edge", name] for name in graph.edge_types}
+    if graph.causal:
+        for tail, head, attributes in graph.edges():
+            ends = f'<edge source="{xml(tail)}" target="{xml(head)}">'
+            yield ends + "".join(_data(flat(attributes), ids)) + "</edge>\n"
+        yield "</graph>\n</graphml>\n"
+        return
+    data = (f'<data key="{ids[name]}">%s</data>' for name in ids)
     pieces = ['<edge source="%s" target="%s">', *data, "</edge>\n"]
     for rows in graph.edge_values():
         yield lines(rows, xml, pieces, texts=4, ends=2)
@@ -61,19 +71,22 @@ def gexf(graph: Condensed) -> Iterator[str]:
         f"<meta><creator>ndg</creator><description>{xml(facts)}</description></meta>\n"
         f'<graph mode="static" defaultedgetype="directed" name="{xml(name_of(graph.facts))}">\n'
     )
-    for kind, types in (("node", nodes), ("edge", EDGE)):
+    for kind, types in (("node", nodes), ("edge", graph.edge_types)):
         yield f'<attributes class="{kind}" mode="static">\n'
         for number, (name, value_type) in enumerate(types.items()):
             yield f'<attribute id="{number}" title="{xml(name)}" type="{TYPES.get(value_type, "string")}"/>\n'
         yield "</attributes>\n"
     yield "<nodes>\n"
     for key, attributes in graph.nodes():
-        values_text = "".join(
-            f'<attvalue for="{ids[name]}" value="{xml(value) if isinstance(value, str) else plain(value)}"/>'
-            for name, value in flat(attributes).items()
-        )
-        yield f'<node id="{xml(key)}" label="{xml(key)}"><attvalues>{values_text}</attvalues></node>\n'
+        yield f'<node id="{xml(key)}" label="{xml(key)}">{_attvalues(attributes, ids)}</node>\n'
     yield "</nodes>\n<edges>\n"
+    if graph.causal:
+        ids = {name: number for number, name in enumerate(graph.edge_types)}
+        for number, (tail, head, attributes) in enumerate(graph.edges()):
+            ends = f'<edge id="{number}" source="{xml(tail)}" target="{xml(head)}">'
+            yield f"{ends}{_attvalues(attributes, ids)}</edge>\n"
+        yield "</edges>\n</graph>\n</gexf>\n"
+        return
     values = (f'<attvalue for="{number}" value="%s"/>' for number in range(len(EDGE)))
     pieces = ['<edge id="%s" source="%s" target="%s"><attvalues>', *values, "</attvalues></edge>\n"]
     numbers = itertools.count()
@@ -82,20 +95,36 @@ def gexf(graph: Condensed) -> Iterator[str]:
     yield "</edges>\n</graph>\n</gexf>\n"
 
 
+def _attvalues(attributes: Row, ids: Mapping[str, int]) -> str:
+    values = "".join(
+        f'<attvalue for="{ids[name]}" value="{xml(value) if isinstance(value, str) else plain(value)}"/>'
+        for name, value in flat(attributes).items()
+    )
+    return f"<attvalues>{values}</attvalues>"
+
+
 def dot(graph: Condensed) -> Iterator[str]:
     """Condensed graph as DOT text; its attribute `label` is called `is_label`."""
     yield f"// {json.dumps(graph.facts, ensure_ascii=False)}\ndigraph ndg {{\n"
     for key, attributes in graph.nodes():
-        values_text = ", ".join(
-            f"{quoted('is_label' if name == 'label' else name)}={quoted(plain(value))}"
-            for name, value in flat(attributes).items()
-        )
-        yield f"{quoted(key)} [{values_text}];\n"
+        yield f"{quoted(key)} [{_pairs(attributes)}];\n"
+    if graph.causal:
+        for tail, head, attributes in graph.edges():
+            yield f"{quoted(tail)} -> {quoted(head)} [{_pairs(attributes)}];\n"
+        yield "}\n"
+        return
     values = (f"{name}=%s, " if kind is str else f'{name}="%s", ' for name, kind in EDGE.items())
     pieces = ["%s -> %s [", *values, "];\n"]
     for rows in graph.edge_values():
         yield lines(rows, quoted, pieces, texts=4, ends=2)
     yield "}\n"
+
+
+def _pairs(attributes: Row) -> str:
+    return ", ".join(
+        f"{quoted('is_label' if name == 'label' else name)}={quoted(plain(value))}"
+        for name, value in flat(attributes).items()
+    )
 
 
 def lines(

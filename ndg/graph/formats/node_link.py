@@ -17,7 +17,8 @@ def node_link(graph: Condensed) -> Iterator[str]:
     """Condensed graph as JSON text, one node or edge per line.
 
     `nodes` have their key as `id`, `edges` have `source` and `target`, both with all attributes. Further keys are
-    `format` ("ndg-condensed"), `schema` (1), `directed`, `multigraph` and `graph`, the facts.
+    `format` ("ndg-condensed"), `schema` (1), `directed`, `multigraph` and `graph`, the facts. In a graph with
+    conjunctions or votes, each node and edge has a `kind`; further attributes are those of `ndg.graph.causal_rows`.
     """
     encode: Callable[[Any], str] = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
     text = cache(encode)
@@ -27,9 +28,14 @@ def node_link(graph: Condensed) -> Iterator[str]:
         yield ',\n"nodes": ['
         yield from _lines(encode, (attributes | {"id": key} for key, attributes in graph.nodes()))
         yield '],\n"edges": ['
+        if graph.causal:
+            rows = ({"source": tail, "target": head} | attributes for tail, head, attributes in graph.edges())
+            yield from _lines(encode, rows)
+            yield "]}\n"
+            return
         form = '\n{"source": %s, "target": %s' + "".join(f', "{name}": %s' for name in EDGE) + "}"
-        for number, rows in enumerate(graph.edge_values()):
-            formatted = [form % (*map(text, row[:4]), *("null" if v is None else v for v in row[4:])) for row in rows]
+        for number, batch in enumerate(graph.edge_values()):
+            formatted = [form % (*map(text, row[:4]), *("null" if v is None else v for v in row[4:])) for row in batch]
             yield ("," if number else "") + ",".join(formatted)
         yield "]}\n"
     except ValueError as error:

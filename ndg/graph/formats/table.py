@@ -1,15 +1,20 @@
-"""Edge table as CSV and Parquet, with the columns of `NDG.edges_frame`."""
+"""Edge table as CSV and Parquet, with the columns of `NDG.edges_frame`.
+
+That of a graph with conjunctions or votes has further rows for them, and further columns: the `kind` of edge; `n`,
+`turned`, `low` and `high` of conjunctions; the `weight` of votes.
+"""
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ndg.errors import MissingPackageError
 from ndg.escape import cell
+from ndg.graph import causal_rows
 from ndg.graph.edges import frames, plain
 from ndg.graph.export import Condensed
 
@@ -17,6 +22,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 AT_ONCE = 1 << 16  # rows
+TEXTS = ("antecedent", "consequent", "antecedent_layer", "consequent_layer", "kind")
+FURTHER = ("kind", "n", "turned", "low", "high", "weight")
+"""Columns of a graph with conjunctions or votes."""
 
 
 def csv(graph: Condensed, raw: bool = False) -> Iterator[str]:
@@ -28,8 +36,11 @@ def csv(graph: Condensed, raw: bool = False) -> Iterator[str]:
     for number, frame in enumerate(_frames(graph)):
         if not number:
             yield ",".join(frame.columns) + "\n"
-        columns: list[Iterable[Any]] = [map(text, frame[name].tolist()) for name in frame.columns[:4]]
-        for name in frame.columns[4:]:
+        columns: list[Iterable[Any]] = []
+        for name in frame.columns:
+            if frame[name].dtype.kind == "O":
+                columns.append(map(text, frame[name].tolist()))
+                continue
             values = plain(frame[name].to_numpy())
             columns.append(["" if value is None else value for value in values] if None in values else values)
         form = ",".join(["%s"] * len(columns)) + "\n"
@@ -65,7 +76,27 @@ def parquet(graph: Condensed) -> Iterator[bytes]:
 
 
 def _frames(graph: Condensed) -> Iterator[pd.DataFrame]:
-    return frames(graph.implications, AT_ONCE, None if graph.only is None else graph.edge_rows())
+    selected = None if graph.only is None else graph.edge_rows()
+    if not graph.causal:
+        yield from frames(graph.implications, AT_ONCE, selected)
+        return
+    import pandas as pd
+
+    columns: list[str] = []
+    for frame in frames(graph.implications, AT_ONCE, selected):
+        columns = columns or [*frame.columns, *FURTHER]
+        yield _wide(frame.assign(kind=causal_rows.IMPLICATION), columns)
+    rows = list(causal_rows.table(graph.shown.values(), graph.shown_votes, graph.implications.nodes))
+    for start in range(0, len(rows), AT_ONCE):
+        yield _wide(pd.DataFrame(rows[start : start + AT_ONCE]), columns)
+
+
+def _wide(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Table with these columns: text, numbers that may be missing, and whether the converse holds too."""
+    frame = frame.reindex(columns=list(columns))
+    frame["equivalent"] = frame["equivalent"].eq(True)
+    numbers = [name for name in columns if name not in (*TEXTS, "equivalent")]
+    return frame.astype(dict.fromkeys(numbers, float))
 
 
 class _Drain(io.RawIOBase):

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from ndg.graph import hyperedges
 from ndg.graph.ndg import NDG
 from ndg.importance.scores import Scores
 from ndg.nodes import LABEL
 from ndg.report import captions
 from ndg.report.captions import Names
+from ndg.report.causal_drawing import implications_alone
 from ndg.report.explorer.layout import places
 
 MOST_EDGES = 200_000
@@ -54,13 +56,15 @@ def tabulate(graph: NDG, *, scores: Scores | Sequence[Scores] | None = None, tit
     """Explorer of an NDG with its scores, or others, and its verdicts."""
     if scores is not None:
         graph = graph.with_scores(scores)
-    dag = graph.to_networkx(flat=False)
+    dag = implications_alone(graph.to_networkx(flat=False))
     names = Names(graph.nodes, graph.class_names)
     layers = [*(name for name, _ in graph.nodes.groups if name != LABEL), *([LABEL] if graph.nodes.labels else [])]
     place = {key: number for number, key in enumerate(dag)}
     rows = list(dag.nodes.values())
     measured = {name: f"{name} ({graph.scored[name]['measure']})" for name in graph.scores}
     edges, left_out = _edges(dag, place, names, frozenset(graph.reduction()))
+    if more := hyperedges.size(graph.conjunctions, graph.votes).removeprefix(", "):
+        left_out = f"{left_out} Not on this page: {more}; `ndg render` draws them.".strip()
     band = np.array([layers.index(row["layer"]) for row in rows], np.int64)
     centres, _ = places(band, np.array(edges["tail"], np.int64), np.array(edges["head"], np.int64))
     classes: dict[str, Column] = {

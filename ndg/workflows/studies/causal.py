@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from ndg import seeds
 from ndg.causal.accuracy import AccuracySettings, interchange_accuracy
+from ndg.causal.causal_graph import causal_graph
 from ndg.causal.certificates import CertifySettings, smallest
 from ndg.causal.factorial import effects
 from ndg.causal.later import later_layers
-from ndg.causal.recombination import INDEPENDENT, recombine
+from ndg.causal.recombination import INDEPENDENT, MIX, recombine
 from ndg.causal.sufficient import RARE, SetSettings, SufficientSets, common_literals, sufficient_sets
 from ndg.discovery import mine
 from ndg.errors import LayerError
@@ -16,8 +19,12 @@ from ndg.extraction import extract
 from ndg.nodes import LABEL
 from ndg.progress import log
 from ndg.report.tables import Table
+from ndg.runs.run import Run
+from ndg.workflows.pictures import GRAPH
 from ndg.workflows.prepare import Prepared
+from ndg.workflows.studies.causal_pictures import pictures
 from ndg.workflows.studies.controls import mining_of
+from ndg.workflows.studies.hidden_votes import HiddenVotes, hidden_votes
 from ndg.workflows.studies.study_record import Findings, per_network
 
 LONGEST = 40
@@ -38,7 +45,7 @@ NOTE = (
 
 
 @per_network("causal", "Causal graph of {}")
-def run(prepared: Prepared, run: object) -> Findings:
+def run(prepared: Prepared, run: Run) -> Findings:
     """Effects, votes, sufficient sets and certificates of the layer on trial."""
     subject, layer = prepared.subject, prepared.trial_layer
     network, loaders = subject.network, subject.loaders
@@ -56,8 +63,16 @@ def run(prepared: Prepared, run: object) -> Findings:
     hidden = sufficient_sets(network, graph, train, held_out, found, behind, settings=HIDDEN, options=options)
     labels = [f"{LABEL}:{label}" for label in range(graph.nodes.labels)]
     forced = sufficient_sets(network, graph, train, held_out, found, labels, settings=FORCED, options=options)
-    parts = [accuracy, hidden, forced]
+    behind_votes: list[HiddenVotes] = []
+    if later:
+        own = replace(options, seed=seeds.integer(options.seed, "votes of the layer behind") % 2**32)
+        mixes = recombine(network, train, layer, MIX, ACCURACY.fit // 4, like=plain, options=own)
+        others = recombine(network, held_out, layer, MIX, ACCURACY.pairs // 2, like=plain, options=own)
+        behind_votes = [hidden_votes(mixes, others, plain, later[0])]
+    causal = causal_graph(graph, [hidden], [accuracy.votes, *(each.votes for each in behind_votes)])
+    run.artefact(causal.save(run.folder / GRAPH))
     named = prepared.experiment.name
+    words = [f"{named}: {accuracy.words()}", hidden.words(), *(each.words() for each in behind_votes), forced.words()]
     tables = [
         Table.of_rows(f"{named}: interchange accuracy of votes of {layer}", accuracy.rows(), note=NOTE),
         Table.of_rows(f"{named}: literals of {layer} that force a label", forced.rows()),
@@ -66,13 +81,16 @@ def run(prepared: Prepared, run: object) -> Findings:
         "interchange_accuracy": accuracy.to_dict(),
         "effects": {"n": found.n, "significant": int(found.significant().sum())},
         "hidden_sets": _counts(hidden),
+        "hidden_votes": [each.to_dict() for each in behind_votes],
+        "causal_graph": {"digest": causal.digest, "conjunctions": len(causal.conjunctions)},
         "label_sets": forced.to_dict(),
     }
-    files = {
+    files: dict[str, Any] = {
         "interchange_accuracy.csv": accuracy.rows(),
         "effects.csv": found.rows(LARGEST),
         "votes.csv": accuracy.votes.rows(),
         "hidden_sets.csv": hidden.rows(),
+        "conjunctions.csv": causal.conjunctions_frame().to_dict("records"),
         "label_sets.csv": forced.rows(),
     }
     try:
@@ -81,11 +99,11 @@ def run(prepared: Prepared, run: object) -> Findings:
     except LayerError as error:
         log.info(f"no certificates: {error}")
     else:
-        parts.append(proofs)
+        words.append(proofs.words())
         tables.append(Table.of_rows(f"{named}: literals of {layer} that are proved to decide a label", proofs.rows()))
         results["certificates"] = proofs.to_dict()
         files["certificates.csv"] = proofs.rows()
-    return Findings(results, tables, files, [part.words() for part in parts])
+    return Findings(results, tables, files, words, pictures(causal, f"Causal graph of {named}", prepared, run))
 
 
 def _counts(sets: SufficientSets) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from ndg import atomic, escape, runs
-from ndg.report.html import study_page
+from ndg.report.html import Picture, study_page
 from ndg.report.tables import Table
 from ndg.runs.record import RunRecord
 from ndg.runs.run import Run
@@ -20,12 +20,13 @@ CONFIG, PAGE = "config.yaml", "report.html"
 
 @dataclass(frozen=True)
 class Findings:
-    """Results for the run log; tables, rows and words for readers."""
+    """Results for the run log; tables, rows, words and pictures of graphs for readers."""
 
     results: Mapping[str, Any]
     tables: Sequence[Table]
     rows: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     words: Sequence[str] = ()
+    pictures: Sequence[Picture] = ()
 
     def text(self, width: int | None = None, fit: bool = False) -> str:
         """The tables and the words as text, with `fit` no wider than `width`."""
@@ -87,7 +88,14 @@ def logged(
             run.artefact(
                 atomic.write(run.folder / name, escape.csv(pd.DataFrame(list(lines)), experiment.report.raw_csv))
             )
-        page = study_page(title, {**run.record, "status": None}, findings.tables, findings.words, experiment.to_yaml())
+        page = study_page(
+            title,
+            {**run.record, "status": None},
+            findings.tables,
+            findings.words,
+            experiment.to_yaml(),
+            graphs=findings.pictures,
+        )
         run.artefact(atomic.write(run.folder / PAGE, page))
     return run.record, findings
 

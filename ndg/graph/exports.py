@@ -1,0 +1,49 @@
+"""Methods of a graph that write files for other programs."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from ndg import atomic
+from ndg.graph.export import Condensed
+from ndg.graph.formats import EXPORTS
+
+
+class Exports(ABC):
+    """Exports of a condensed graph: text, or the path of the file that it is streamed to."""
+
+    @abstractmethod
+    def condensed(self, only: Collection[str] | None = None) -> Condensed:
+        """Condensed graph as rows for writers, optionally of the classes `only`."""
+
+    def to_json(self, path: str | os.PathLike[str] | None = None) -> str | Path:
+        """Condensed graph as node-link JSON text, or the `path` that it is streamed to."""
+        return self._exported("json", path)
+
+    def to_graphml(self, path: str | os.PathLike[str] | None = None) -> str | Path:
+        """Condensed graph as GraphML."""
+        return self._exported("graphml", path)
+
+    def to_gexf(self, path: str | os.PathLike[str] | None = None) -> str | Path:
+        """Condensed graph as GEXF, for Gephi."""
+        return self._exported("gexf", path)
+
+    def to_dot(self, path: str | os.PathLike[str] | None = None) -> str | Path:
+        """Condensed graph as DOT with all attributes; `ndg.render` draws pictures."""
+        return self._exported("dot", path)
+
+    def to_csv(self, path: str | os.PathLike[str] | None = None, raw: bool = False) -> str | Path:
+        """Table of `edges_frame` as CSV, with `'` before cells like formulas unless `raw`."""
+        return self._exported("csv", path, raw=raw)
+
+    def to_parquet(self, path: str | os.PathLike[str]) -> Path:
+        """Path of the table of `edges_frame` as Parquet; needs pyarrow."""
+        return atomic.write(path, EXPORTS["parquet"](self.condensed()))
+
+    def _exported(self, form: str, path: str | os.PathLike[str] | None, **options: Any) -> str | Path:
+        parts = EXPORTS[form](self.condensed(), **options)
+        return "".join(map(str, parts)) if path is None else atomic.write(path, parts)
