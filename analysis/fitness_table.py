@@ -142,7 +142,7 @@ def trained(name: str, seed: int, folder: Path, where: Locations, quick: bool) -
     return Training(experiment, splits, networks, layers)
 
 
-def measured(work: Training, epoch: int, number: int, chosen: Sequence[str] = MEASURES) -> Mapping[str, Values]:
+def measured(work: Training, epoch: int, number: int, chosen: Sequence[str]) -> Mapping[str, Values]:
     """Values by measure and layer at an epoch, on one batch."""
     network = work.networks[epoch]
     result = look(network, work, epoch, work.batch(number), chosen)
@@ -205,7 +205,7 @@ def paired(first: Training, second: Training) -> Callable[[Values, Values], tupl
     return ordered
 
 
-def seconds_of(work: Training, epoch: int) -> dict[str, list[float]]:
+def seconds_of(work: Training, epoch: int, metrics: Sequence[str]) -> dict[str, list[float]]:
     """Seconds of each metric and of one training step, on one batch, several times."""
     network, data = work.networks[epoch], work.batch(0)
     known = KnownWeights(work.led(network), work.layers, work.earlier(epoch))
@@ -220,7 +220,7 @@ def seconds_of(work: Training, epoch: int) -> dict[str, list[float]]:
         learner.step(examples.inputs.varied(settings, changes), examples.labels, 0.0)
 
     tasks: dict[str, Callable[[], object]] = {"step": step}
-    for name in MEASURES:
+    for name in metrics:
         how = {"known": known, "measures": [name], "options": options}
         tasks[name] = lambda how=how: fitness(network, data, work.layers, **how)
     seconds: dict[str, list[float]] = {name: [] for name in tasks}
@@ -233,13 +233,13 @@ def seconds_of(work: Training, epoch: int) -> dict[str, list[float]]:
     return seconds
 
 
-def rows_of(name: str, works: Sequence[Training]) -> list[Row]:
+def rows_of(name: str, works: Sequence[Training], metrics: Sequence[str]) -> list[Row]:
     """Rows of one config: stability and agreement of every metric at two stages of the training."""
     rows = []
     for stage, place in ((FIRST, 0), (LAST, -1)):
         epochs = [work.epochs[place] for work in works]
         looks = [
-            [measured(work, epoch, number) for number in range(BATCHES)]
+            [measured(work, epoch, number, metrics) for number in range(BATCHES)]
             for work, epoch in zip(works, epochs, strict=True)
         ]
         truths = [
@@ -266,19 +266,19 @@ def rows_of(name: str, works: Sequence[Training]) -> list[Row]:
                     for batches, truth in zip(looks, truths, strict=True)
                 ],
             }
-            for metric in MEASURES
+            for metric in metrics
         }
         if place:
             _over_time(works, looks, figures)
-        rows += [_row(name, stage, metric, figures[metric]) for metric in MEASURES]
+        rows += [_row(name, stage, metric, figures[metric]) for metric in metrics]
     return rows
 
 
-def costs_of(name: str, works: Sequence[Training]) -> list[Row]:
+def costs_of(name: str, works: Sequence[Training], metrics: Sequence[str]) -> list[Row]:
     """Rows of one config: time of every metric on the trained networks."""
-    timings = [seconds_of(work, work.epochs[-1]) for work in works]
+    timings = [seconds_of(work, work.epochs[-1], metrics) for work in works]
     rows = []
-    for metric in MEASURES:
+    for metric in metrics:
         medians = [{task: float(np.median(times[task])) for task in (metric, "step")} for times in timings]
         row: Row = {"config": name, "measure": metric, "n": len(works)}
         row |= _over("steps", [times[metric] / times["step"] for times in medians])
@@ -293,9 +293,9 @@ def _over_time(
     figures: Mapping[str, dict[str, list[float | None]]],
 ) -> None:
     """Add agreement between epochs and between seeds to the figures."""
-    series = [[measured(work, epoch, 0) for epoch in work.epochs] for work in works]
+    series = [[measured(work, epoch, 0, list(figures)) for epoch in work.epochs] for work in works]
     orders = {(one, other): paired(works[one], works[other]) for one, other in combinations(range(len(works)), 2)}
-    for metric in MEASURES:
+    for metric in figures:
         figures[metric]["epochs"] = [
             mean(agreement(one[metric], other[metric]) for one, other in pairwise(values)) for values in series
         ]
@@ -329,6 +329,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--configs", nargs="+", default=list(CONFIGS), metavar="CONFIG")
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS), metavar="N")
+    parser.add_argument("--metrics", nargs="+", choices=MEASURES, default=list(MEASURES), metavar="NAME")
     parser.add_argument("--part", choices=(STABILITY, COST), help="this table alone")
     parser.add_argument("--folder", default="runs/fitness", metavar="DIR", help="trainings (default %(default)s)")
     parser.add_argument("--quick", action="store_true", help="the configs' smoke sections, for a quick check")
@@ -340,8 +341,8 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         for name in args.configs:
             works = [trained(name, seed, Path(args.folder), where, args.quick) for seed in args.seeds]
-            rows += rows_of(name, works) if args.part != COST else []
-            costs += costs_of(name, works) if args.part != STABILITY else []
+            rows += rows_of(name, works, args.metrics) if args.part != COST else []
+            costs += costs_of(name, works, args.metrics) if args.part != STABILITY else []
     except NDGError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return error.exit_code
