@@ -5,11 +5,25 @@ from ndg.commands.compress import compress
 from ndg.commands.efficiency import efficiency
 from ndg.commands.prune import prune
 from ndg.commands.resources import completion, configs, data, doctor
-from ndg.commands.runs import diff, explain, explore, render, runs, show, sync
+from ndg.commands.runs import (
+    best,
+    compare,
+    diff,
+    explain,
+    explore,
+    note,
+    path,
+    render,
+    runs,
+    show,
+    sync,
+    tag,
+    untag,
+)  # fmt: skip
 from ndg.commands.score import score
 from ndg.commands.train import train
 
 __all__ = [
-    "align", "completion", "compress", "configs", "data", "diff", "doctor", "efficiency", "explain", "explore", "prune",
-    "render", "runs", "score", "show", "sync", "train",
+    "align", "best", "compare", "completion", "compress", "configs", "data", "diff", "doctor", "efficiency", "explain",
+    "explore", "note", "path", "prune", "render", "runs", "score", "show", "sync", "tag", "train", "untag",
 ]  # fmt: skip

@@ -22,6 +22,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "what": {"nargs": "*", "metavar": "CONFIG|KEY=VALUE"},
 }
 """Settings of options that several commands have."""
+CONDITION: dict[str, Any] = {"metavar": "KEY=VALUE", "nargs": "*"}
 
 
 class Parser(argparse.ArgumentParser):
@@ -61,6 +62,7 @@ class Parser(argparse.ArgumentParser):
 
 def parse(program: str, arguments: list[str]) -> argparse.Namespace:
     """The parsed options, among configs, runs and overrides."""
+    arguments = _joined(arguments)
     parser = make_parser(program, arguments)
     options, rest = parser.parse_known_args(arguments)
     if rest and (not hasattr(options, "what") or any(word.startswith("-") for word in rest)):
@@ -68,6 +70,17 @@ def parse(program: str, arguments: list[str]) -> argparse.Namespace:
     if rest:
         options.what += rest
     return options
+
+
+def _joined(arguments: list[str]) -> list[str]:
+    """The arguments with `--sort -path` as one word, which argparse would take for two options."""
+    joined: list[str] = []
+    for word in arguments:
+        if joined and joined[-1] == "--sort" and word.startswith("-") and not word.startswith("--"):
+            joined[-1] = f"--sort={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 def make_parser(program: str, arguments: Collection[str] | None = None) -> Parser:
@@ -104,9 +117,14 @@ def make_parser(program: str, arguments: Collection[str] | None = None) -> Parse
             fill(subparser)
 
     query = """'{"results.trial.q.test.aligned": {"$gt": 0.9}}'"""
-    runs = command("runs", "list logged runs, newest first", f"--where {query}")
+    runs = command("runs", "list logged runs, newest first", f"kind=align --where {query}")
+    runs.add("condition", "such as kind=train 'results.train.test_accuracy>0.9' name~^digits", **CONDITION)
     runs.add("--where", "a MongoDB query", metavar="JSON")
     runs.add_number("--limit", "at most N runs (default: 20)", default=20)
+    runs.add("--sort", "order by a field; with a minus downwards", metavar="[-]PATH")
+    runs.add("--columns", "fields to show", metavar="PATH", nargs="+")
+    runs.add_flag("--csv", "the table as CSV")
+    runs.add_flag("--md", "the table as Markdown")
     runs.add_flag("--json", "whole run documents as JSON")
     runs.choices = ("operators",)
 
@@ -114,6 +132,28 @@ def make_parser(program: str, arguments: Collection[str] | None = None) -> Parse
     show.add("run", "run id, a unique part of one, or last (default)")
     show.add_flag("--all", "all of it, also on a terminal (in a file or a pipe: always)")
     show.add_flag("--json", "the whole run document as JSON")
+
+    compare = command("compare", "show what differs between runs, configs first", "RUN RUN")
+    compare.add("run", "two or more runs: ids, or unique parts of ids", nargs="+")
+    compare.add_flag("--json", "whole run documents as JSON")
+
+    best = command("best", "show the run with the highest value of a metric", "results.train.test_accuracy kind=train")
+    best.add("metric", "dotted path of a number", metavar="METRIC")
+    best.add("condition", "conditions, as of `ndg runs`", **CONDITION)
+    best.add("--where", "a MongoDB query", metavar="JSON")
+    best.add_flag("--json", "the whole run document as JSON")
+
+    for name, help, words in (("tag", "add tags to a run", "paper"), ("untag", "remove tags from a run", "paper")):
+        tags = command(name, help, f"last {words}")
+        tags.add("run", "run id, a unique part of one, or last", nargs=None)
+        tags.add("tags", "one or more words", metavar="TAG", nargs="+")
+        tags.add_flag("--json", "tags and notes as JSON")
+    note = command("note", "set the notes of a run", "last 'the one of figure 2'")
+    note.add("run", "run id, a unique part of one, or last", nargs=None)
+    note.add("text", "the notes; an empty text removes them", metavar="TEXT")
+    note.add_flag("--json", "tags and notes as JSON")
+    path = command("path", "print the folder of a run", "last")
+    path.add("run", "run id, a unique part of one, or last (default)")
 
     sync = command("sync", "bring runs from their folders into a run log that is behind", "--store mongodb://HOST/ndg")
     sync.add_flag("--json", "ids of the runs that were brought, as JSON")

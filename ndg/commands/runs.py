@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from ndg import terminal
+from ndg.commands import queries
 from ndg.commands.shared import near, output, say
-from ndg.errors import UserError
+from ndg.errors import RunNotFoundError, UserError
 from ndg.locations import Locations
-from ndg.runs.log import Log
+from ndg.runs.log import NEWEST, Log
 from ndg.runs.record import RunRecord
 
 GRAPHS = {"align": None, "score": "results.annotated", "edges": None, "causal": "results.causal.causal_graph"}
@@ -25,33 +25,75 @@ def runs(options: Namespace, where: Locations) -> int:
 
     if options.limit < 1:
         raise UserError(f"--limit is at least 1; got {options.limit}")
-    query = {} if options.where is None else _query(options.where)
+    query = queries.query(options.where, options.condition)
     with runs.open(where.store, local=where.runs) as log:
-        records = log.find(query, limit=options.limit, metrics=options.json)
+        records = log.find(query, options.sort or NEWEST, options.limit, metrics=options.json)
     shape = terminal.size()
-    return output(options, show.table(records, width=shape and shape[0]), records)
+    width, form = shape and shape[0], "csv" if options.csv else "md" if options.md else ""
+    if form and not options.json:
+        say(queries.text(records, queries.columns(options), form))
+        return 0
+    if options.columns or options.sort:
+        return output(options, queries.text(records, queries.columns(options), form, width), records)
+    return output(options, show.table(records, width=width), records)
 
 
-def _query(text: str) -> dict[str, Any]:
-    """The query of --where. Raises UserError."""
+def compare(options: Namespace, where: Locations) -> int:
+    """Show what differs between runs: configs first, then results."""
+    from ndg import runs
 
-    def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        names = [name for name, _ in pairs]
-        if twice := [name for name in names if names.count(name) > 1]:
-            raise ValueError(f"the key {twice[0]!r} comes twice; join both by $and")
-        return dict(pairs)
+    if len(options.run) < 2:
+        raise UserError(f"two or more runs are compared; got {len(options.run)}; name another (`ndg runs` lists them)")
+    with runs.open(where.store, local=where.runs) as log:
+        records = [log.get(name) for name in options.run]
+    shape = terminal.size()
+    return output(options, queries.compared(records, shape and shape[0]), records)
 
-    reason = "a query is a mapping"
-    try:
-        query = json.loads(text, object_pairs_hook=distinct)
-    except RecursionError:
-        query, reason = None, "it has too many levels"
-    except ValueError as error:
-        query, reason = None, "a number has too many digits" if "digits" in str(error) else str(error)
-    if not isinstance(query, dict):
-        example = """'{"kind": "train"}'"""
-        raise UserError(f"--where takes a MongoDB query as JSON, such as {example}; got {text[:200]!r} ({reason})")
-    return query
+
+def best(options: Namespace, where: Locations) -> int:
+    """Show the run with the highest value of a metric."""
+    from ndg import runs
+
+    query = {"$and": [queries.query(options.where, options.condition), {options.metric: {"$gte": -1e300}}]}
+    with runs.open(where.store, local=where.runs) as log:
+        records = log.find(query, f"-{options.metric}", 1)
+    if not records:
+        raise RunNotFoundError(f"no run has a number at {options.metric}; `ndg show last --all` lists paths")
+    text = f"{records[0].id}\n{options.metric}  {records[0].figure(options.metric)}"
+    return output(options, text, records[0])
+
+
+def tag(options: Namespace, where: Locations) -> int:
+    """Add tags to a run."""
+    return _edit(options, where, lambda log: log.tag(options.run, *options.tags))
+
+
+def untag(options: Namespace, where: Locations) -> int:
+    """Remove tags from a run."""
+    return _edit(options, where, lambda log: log.untag(options.run, *options.tags))
+
+
+def note(options: Namespace, where: Locations) -> int:
+    """Set the notes of a run."""
+    return _edit(options, where, lambda log: log.note(options.run, options.text))
+
+
+def path(options: Namespace, where: Locations) -> int:
+    """Print the folder of a run."""
+    from ndg import runs
+
+    with runs.open(where.store, local=where.runs) as log:
+        say(near(log.get(options.run).locate(where.runs)))
+    return 0
+
+
+def _edit(options: Namespace, where: Locations, change: Callable[[Log], RunRecord]) -> int:
+    from ndg import runs
+
+    with runs.open(where.store, local=where.runs) as log:
+        record = change(log)
+    text = f"{record.id}  tags: {', '.join(record['tags']) or 'none'}  notes: {record['notes'] or 'none'}"
+    return output(options, text, {name: record[name] for name in ("_id", "tags", "notes")})
 
 
 def show(options: Namespace, where: Locations) -> int:

@@ -82,6 +82,10 @@ KEYS: dict[str, set[str]] = {
     },
     "pictures": {"explorer_open_seconds", "explorer_pan_ms", "explorer_megabytes", "console_errors", "requests"},
     "regression": {"conductance_ratio", "mining_ratio"},
+    "runs": {
+        *("kill9_lost_acknowledged", "double_resume", "metric_exponent", "metric_microseconds", "kilobytes_per_run"),
+        *("list_10k_seconds", "filter_10k_seconds", "show_10k_seconds"),
+    },
     "ray_gain": {"ray_gain_two_cores", "ray_equals_serial", "serial_two_threads_gain"},
 }
 """Figures that each benchmark prints on every machine."""

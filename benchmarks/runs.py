@@ -1,0 +1,186 @@
+"""The run log: records lost, double resumes, cost of a row, time of queries.
+
+    python -m benchmarks.runs [--json FILE] [--quick]
+
+`kill9_lost_acknowledged` counts rows whose logging call had returned before their process was killed, and that the
+record lacks. `double_resume` counts pairs of processes that both got the run they resumed at once. `metric_exponent` is
+the slope of log(cost of a row) against log(rows before). Queries run on copies of one align run.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.frame import Figure, parser, run
+from ndg import runs
+from ndg.config import Experiment
+from ndg.runs import merging, record
+from ndg.runs.log import Log
+
+EXPERIMENT = Experiment(name="digits_mlp", seed=3)
+
+WRITER = """
+import os, sys
+from ndg import runs
+from ndg.config import Experiment
+with runs.start(None, "train", Experiment(name="digits_mlp", seed=3), sys.argv[1]) as run:
+    print(run.id, flush=True)
+    epoch = 0
+    while True:
+        epoch += 1
+        run.metric({"epoch": epoch, "loss": 1 / epoch})
+        os.write(1, b"%d\\n" % epoch)
+"""
+
+RESUMER = """
+import sys
+from ndg import runs
+from ndg.config import Experiment
+from ndg.errors import RunNotFoundError
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    with runs.resume(None, Experiment(name="digits_mlp", seed=3), sys.argv[1]) as run:
+        print("got", flush=True)
+        sys.stdin.readline()
+except RunNotFoundError:
+    print("refused", flush=True)
+"""
+
+
+def kills(rounds: int, writers: int) -> Iterator[Figure]:
+    """Rows lost when writers are killed in the middle of logging."""
+    lost = acknowledged = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(rounds):
+            started = [_process(WRITER, folder) for _ in range(writers)]
+            ids = [_line(process) for process in started]
+            time.sleep(0.3)
+            for process in started:
+                process.send_signal(signal.SIGKILL)
+            for id, process in zip(ids, started, strict=True):
+                said = process.communicate()[0].splitlines(keepends=True)
+                last = max((int(line) for line in said if line.endswith("\n")), default=0)
+                document = record.read(Path(folder) / id)
+                rows = len(document["metrics"]) if document else 0
+                acknowledged += last
+                lost += max(0, last - rows)
+    yield "kill9_lost_acknowledged", lost, f"rows lost of {acknowledged} acknowledged, {rounds * writers} kills"
+
+
+def resumes(pairs: int) -> Iterator[Figure]:
+    """Pairs of simultaneous resumes of which both got the run."""
+    both = 0
+    for _ in range(pairs):
+        with tempfile.TemporaryDirectory() as folder:
+            with suppress(KeyboardInterrupt), runs.start(None, "train", EXPERIMENT, folder):
+                raise KeyboardInterrupt
+            pair = [_process(RESUMER, folder) for _ in range(2)]
+            for process in pair:
+                _line(process)
+            for process in pair:
+                assert process.stdin is not None
+                process.stdin.write("go\n")
+                process.stdin.flush()
+            answers = [_line(process) for process in pair]
+            for process in pair:
+                process.communicate("end\n")
+            both += answers == ["got", "got"]
+    yield "double_resume", both, f"of {pairs} pairs both got the run"
+
+
+def rows(most: int) -> Iterator[Figure]:
+    """Growth of the cost of a row with the rows before it, and the cost."""
+    with tempfile.TemporaryDirectory() as folder, runs.start(None, "train", EXPERIMENT, folder) as logged:
+        counts, costs, epoch = [], [], 0
+        while epoch < most:
+            goal, block = max(2 * epoch, 1000), []
+            while epoch < goal:
+                begun = time.perf_counter()
+                logged.metric({"epoch": epoch, "loss": 0.5, "accuracy": 0.9})
+                block.append(time.perf_counter() - begun)
+                epoch += 1
+            counts.append(math.log(goal))
+            costs.append(math.log(float(np.median(block[len(block) // 2 :]))))
+    yield "metric_exponent", float(np.polyfit(counts, costs, 1)[0]), f"slope of cost against rows, 1,000 to {epoch:,}"
+    yield "metric_microseconds", 1e6 * math.exp(costs[-1]), f"median of a logging call after {epoch // 2:,} rows"
+
+
+def queries(count: int) -> Iterator[Figure]:
+    """Seconds of a list, a filter, one run, and a frame, in an embedded file of many runs."""
+    draw = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        ids = _fill(Path(folder), count, draw)
+        best = {"results.trial.q.test.aligned": {"$gt": 0.99}}
+        uses: dict[str, Callable[[Log], Any]] = {
+            "list": lambda log: log.find(limit=20, metrics=False),
+            "filter": lambda log: log.find(best, limit=20, metrics=False),
+            "show": lambda log: log.get(ids[count // 2][-12:]),
+        }
+        for name, use in uses.items():
+            with runs.open(Path(folder) / "ndg.db") as log:
+                begun = time.perf_counter()
+                use(log)
+                yield f"{name}_10k_seconds", time.perf_counter() - begun, f"of {count:,} align runs"
+        size = (Path(folder) / "ndg.db").stat().st_size
+        yield "kilobytes_per_run", size / count / 1e3, "in the embedded file"
+
+
+def _fill(folder: Path, count: int, draw: np.random.Generator) -> list[str]:
+    """Ids of `count` runs with as many figures as an align run has, written to `folder/ndg.db`."""
+    splits = ("train", "validation", "test")
+    with runs.start(None, "align", EXPERIMENT, folder / "one") as logged:
+        for stage in ("q", "g1", "g2", "prototype", "random"):
+            for split in splits:
+                by_class = {str(i): {"aligned": 0.9, "changed": 0.1, "n": 100, "low": 0.8} for i in range(40)}
+                logged.result(f"trial.{stage}.{split}", {"aligned": 0.5, "n": 4000, "by_class": by_class})
+    base, ids = logged.record, []
+    store = runs.connect(folder / "ndg.db")
+    for number in range(count):
+        id = f"20261101-{number:06}-digits_mlp-align-{number:04x}"
+        trial = base["results"]["trial"]
+        q = {**trial["q"], "test": {**trial["q"]["test"], "aligned": float(draw.random())}}
+        results = {"trial": {**trial, "q": q}}
+        merging.put(store, {**base, "_id": id, "results": results, "folder": str(folder / id)})
+        ids.append(id)
+    store.close()
+    return ids
+
+
+def _process(script: str, folder: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", script, folder]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=dict(os.environ))
+
+
+def _line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parser(__doc__).parse_args(arguments)
+    quick = options.quick
+    parts = {
+        "kills": partial(kills, 1 if quick else 20, 1 if quick else 4),
+        "resumes": partial(resumes, 1 if quick else 20),
+        "rows": partial(rows, 4_000 if quick else 64_000),
+        "queries": partial(queries, 20 if quick else 10_000),
+    }
+    return run(parts, options)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
