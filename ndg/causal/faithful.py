@@ -128,10 +128,10 @@ def train_faithful(
 ) -> Faithful:
     """A copy of a network trained towards votes, judged on pairs of `test` beside controls.
 
-    The parameters after the votes' layer and those of the last module with parameters up to it are trained, on `fit`
-    with its true labels and on hybrids with the labels of the votes; the units of the layer become off or on. Nothing
-    is chosen on `test`. `like` gives thresholds, as in `recombine`; `controls` are those that are trained too, besides
-    the one on real examples only.
+    The parameters after the votes' layer and, unless `frozen`, those of the last module with parameters up to it are
+    trained, on `fit` with its true labels and on hybrids with the labels of the votes; the units of the layer become
+    off or on. Nothing is chosen on `test`. `like` gives thresholds, as in `recombine`; `controls` are those that are
+    trained too, besides the one on real examples only.
 
     Raises ConfigError for an unknown control; GraphError for votes of another network; LayerError for a layer that is
     unknown, not before the logits or not (example, unit); DataError for fewer than two examples, without true labels,
@@ -162,7 +162,7 @@ def train_faithful(
         raise ConfigError(f"controls are {', '.join(CONTROLS)}; got {unknown[0]!r}; leave them out for all")
     shuffled = control_votes.shuffled(graph, options.seed)
     ways = {
-        FAITHFUL: Way(graph, frozen=False, binary=True),
+        FAITHFUL: Way(graph, settings.frozen, binary=True),
         REAL_ONLY: Way(None, frozen=False, binary=False),
         FROZEN: Way(graph, frozen=True, binary=True),
         SHUFFLED: Way(shuffled, frozen=False, binary=True),

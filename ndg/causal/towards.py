@@ -45,6 +45,7 @@ class FaithfulSettings:
     rows           real examples of a step, and hybrids
     learning_rate  of Adam at the first step; it falls to 0 along a cosine
     hybrids        weight of the hybrids' loss beside that of the real examples
+    frozen         whether nothing up to the layer is trained: loses less accuracy where examples are few
     per_label      votes of each label that are mined again
     fit            hybrids to which votes are fitted
     pairs          held-out pairs on which interchange accuracy is measured
@@ -57,6 +58,7 @@ class FaithfulSettings:
     rows: int = 128
     learning_rate: float = 1e-3
     hybrids: float = 1.0
+    frozen: bool = False
     per_label: int = 10
     fit: int = 20_000
     pairs: int = 10_000
