@@ -172,8 +172,8 @@ class _Mixed:
     def __init__(self, votes: Votes | None, thresholds: Float[Tensor, " unit"]) -> None:
         self._thresholds = thresholds
         if votes is not None:
-            self._weights = torch.from_numpy(votes.weights.T.copy()).to(thresholds)
-            self._bias = torch.from_numpy(votes.bias).to(thresholds)
+            self._weights = torch.tensor(votes.weights.T.copy()).to(thresholds)
+            self._bias = torch.tensor(votes.bias).to(thresholds)
         self._sources = self._chosen = self.target = torch.zeros(0)
 
     def draw(self, rows: int, units: int, draws: torch.Generator) -> None:
@@ -226,7 +226,7 @@ def _levels(
     writing = by_layer(passes, like.binarizer, loader, options)
     both = np.repeat(np.array([[False], [True]]), neurons.units, axis=1)
     off, on = writing.values(neurons, both, known.numbers[:2], output[:2]).detach()
-    return torch.from_numpy(neurons.thresholds).to(output), off, on
+    return torch.tensor(neurons.thresholds).to(output), off, on
 
 
 def _last_before(network: nn.Module, loader: Iterable[Any], layer: str) -> tuple[str | None, str | None]:
