@@ -10,6 +10,8 @@ import pytest
 
 import ndg
 from benchmarks.browser import NoBrowserError, chromium, window
+from ndg.graph.conjunctions import Conjunction
+from ndg.graph.votes import Votes
 from ndg.mining.implications import Implications
 from ndg.nodes import LayerUnits, NodeSpace
 from ndg.report.explorer.table import tabulate
@@ -43,6 +45,20 @@ def graph():
         binarizer="median", bits_digest="0" * 16, tests=100,
     )  # fmt: skip
     return ndg.NDG(implications).with_class_names(["zero", HOSTILE, "two"])
+
+
+@pytest.fixture(scope="module")
+def causal(graph):
+    """The same with conjunctions, of which one fires from `label:0` alone and one never does, and votes."""
+    sets = {"first:0 second:1": "second:3", "second:3 second:4": "first:3", "second:2 first:0": "first:1"}
+    conjunctions = [
+        Conjunction(tuple(map(graph.literal, members.split())), graph.literal(consequent), test=(50, 48))
+        for members, consequent in sets.items()
+    ]
+    weights = np.zeros((3, 5))
+    weights[0, 1], weights[2, 4] = 1.5, -0.5
+    votes = Votes("second", weights, np.zeros(3), n=10)
+    return graph.with_conjunctions(conjunctions).with_votes(votes)
 
 
 @contextmanager
@@ -180,3 +196,30 @@ def test_a_link_opens_the_page_at_a_literal(page):
     page.reload()
     whole(page)
     assert "first:0 is selected" in page.inner_text("#status")
+
+
+@pytest.mark.parametrize("text", ["label:0", "second:3", "first:0", "second:4", "~first:3"])
+def test_conjunctions_fire_once_all_their_members_follow(browser, causal, tmp_path, text):
+    with opened(browser, causal, tmp_path) as page:
+        find(page, text.replace("~", "¬"))
+        literals = {key for key in keys(page, "closure") if not key.startswith("conjunction")}
+        assert literals == {causal.key(literal) for literal in causal.closure(text)} - {causal.key(text)}
+        assert keys(page, "ancestors") == {causal.key(literal) for literal in causal.ancestors(text)} - {
+            causal.key(text)
+        }
+        assert f"Follows, {len(causal.closure(text))} literal" in page.inner_text("#details")
+
+
+def test_conjunctions_and_votes_are_shown_and_can_be_left_out(browser, causal, tmp_path):
+    table = tabulate(causal)
+    with opened(browser, causal, tmp_path) as page:
+        find(page, "∧ 2 for second:3")
+        assert "first:0 and second:1 together force second:3" in page.inner_text("#details")
+        assert "48 of 50 held-out examples" in page.inner_text("#details")
+        find(page, "second:1")
+        assert "votes with weight 1.5" in page.inner_text("#details")
+        before = page.inner_text("#status")
+        page.uncheck("#votes")
+        assert before != page.inner_text("#status")
+        page.uncheck(f"#layer{table.layers.index('conjunctions')}")
+        assert f"{len(table.classes['texts']) - 3} of {len(table.classes['texts'])} nodes" in page.inner_text("#status")

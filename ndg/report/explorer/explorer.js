@@ -27,26 +27,49 @@
   };
   const leaving = listed(edges.tail), entering = listed(edges.head);
 
-  /** Classes that are reached from one, itself included. */
-  const reached = (start, next, end) => {
-    const seen = new Set([start]), waiting = [start];
+  const MEMBER = "member", CONCLUSION = "conclusion", VOTE = "vote", IMPLICATION = "implication";
+  const joined = (node) => classes.about[node] !== "";
+  const anyJoined = classes.about.some((text) => text !== "");
+  const needed = new Uint32Array(count);
+  for (let edge = 0; edge < arcs; edge += 1) if (edges.kind[edge] === MEMBER) needed[edges.head[edge]] += 1;
+
+  /** Nodes that follow from one, itself included; a conjunction fires once all its members follow. */
+  const following = (start) => {
+    const seen = new Uint8Array(count), held = new Uint32Array(count), waiting = [start], order = [start];
+    seen[start] = 1;
     while (waiting.length) {
-      for (const edge of next(waiting.pop())) {
-        const node = end[edge];
-        if (!seen.has(node)) { seen.add(node); waiting.push(node); }
+      for (const edge of leaving(waiting.pop())) {
+        const node = edges.head[edge], kind = edges.kind[edge];
+        if (kind === VOTE || seen[node]) continue;
+        if (kind === MEMBER && ((held[node] += 1) < needed[node] || !classes.fires[node])) continue;
+        seen[node] = 1;
+        waiting.push(node);
+        order.push(node);
       }
     }
-    return seen;
+    return { seen, order };
+  };
+  /** Nodes from each of which alone this one follows, itself included. */
+  const leading = (end) => {
+    if (anyJoined) return [...classes.texts.keys()].filter((node) => !joined(node) && following(node).seen[end]);
+    const seen = new Set([end]), waiting = [end];
+    while (waiting.length) {
+      for (const edge of entering(waiting.pop())) {
+        const node = edges.tail[edge];
+        if (edges.kind[edge] === IMPLICATION && !seen.has(node)) { seen.add(node); waiting.push(node); }
+      }
+    }
+    return [...seen];
   };
   const literals = (nodes) => {
     let sum = 0;
-    for (const node of nodes) sum += classes.members[node].length;
+    for (const node of nodes) if (!joined(node)) sum += classes.members[node].length;
     return sum;
   };
 
   // --- what is shown -------------------------------------------------------------------------------------------
   const choice = { layers: layers.map(() => true), precision: 0, score: 0, survival: 0, measure: 0, way: 0,
-    equivalent: true, reduced: true, causal: false };
+    equivalent: true, reduced: true, causal: false, votes: true };
   const nodeShown = new Uint8Array(count), edgeShown = new Uint8Array(arcs);
   const scores = () => classes[`score ${choice.measure}`];
   const largest = () => (measures.length ? Math.max(0, ...scores().map((value) => Math.abs(value ?? 0))) : 0);
@@ -65,9 +88,10 @@
     const verdict = ways.length ? edges[`verdict ${ways[choice.way]}`] : null;
     for (let edge = 0; edge < arcs; edge += 1) {
       edgeShown[edge] = nodeShown[edges.tail[edge]] && nodeShown[edges.head[edge]]
-        && (edges.precision[edge] ?? 0) >= choice.precision && (!choice.reduced || edges.essential[edge])
-        && (!rate || choice.survival === 0 || (rate[edge] ?? -1) >= choice.survival)
-        && (!choice.causal || !verdict || verdict[edge] === "survives") ? 1 : 0;
+        && (edges.kind[edge] === VOTE ? choice.votes : edges.kind[edge] !== IMPLICATION
+          || ((edges.precision[edge] ?? 0) >= choice.precision && (!choice.reduced || edges.essential[edge])
+            && (!rate || choice.survival === 0 || (rate[edge] ?? -1) >= choice.survival)
+            && (!choice.causal || !verdict || verdict[edge] === "survives"))) ? 1 : 0;
       edgesNow += edgeShown[edge];
     }
     report();
@@ -89,8 +113,8 @@
     selected = node;
     marks = new Map();
     if (node >= 0) {
-      const follow = reached(node, leaving, edges.head);
-      for (const other of reached(node, entering, edges.tail)) marks.set(other, "implies");
+      const follow = following(node).order;
+      for (const other of leading(node)) marks.set(other, "implies");
       for (const other of follow) if (classes.mirror[other] >= 0) marks.set(classes.mirror[other], "contradicts");
       for (const other of follow) marks.set(other, "follows");
       marks.set(node, "self");
@@ -108,14 +132,18 @@
   };
 
   // --- words about one class -----------------------------------------------------------------------------------
-  const verdictOf = (edge) => ways.map((way) => {
+  const verdictOf = (edge) => ways.filter((way) => edges[`verdict ${way}`][edge] !== null).map((way) => {
     const rate = edges[`rate ${way}`][edge];
     return `forced ${way}: ${edges[`verdict ${way}`][edge]}` + (rate === null ? "" : ` (${figure(rate)})`);
   }).join(", ");
-  const figures = (edge) => [`precision ${figure(edges.precision[edge], 4)}`, `recall ${figure(edges.recall[edge])}`,
-    edges.exceptions[edge] === null ? "" : `exceptions ${whole(edges.exceptions[edge])} of ${whole(edges.support[edge])}`, verdictOf(edge)].filter(Boolean).join(" · ");
+  const votes = (edge) => (edges.vote[edge] === null ? "" : `votes with weight ${figure(edges.vote[edge])}`);
+  const figures = (edge) => ({ [VOTE]: votes(edge), [MEMBER]: "member of the conjunction", [CONCLUSION]: "what it forces" })[edges.kind[edge]]
+    ?? [`precision ${figure(edges.precision[edge], 4)}`, `recall ${figure(edges.recall[edge])}`,
+    edges.exceptions[edge] === null ? "" : `exceptions ${whole(edges.exceptions[edge])} of ${whole(edges.support[edge])}`, verdictOf(edge), votes(edge)]
+      .filter(Boolean).join(" · ");
   const facts = (node) => {
     const prior = classes.prior[node];
+    if (joined(node)) return [["conjunction", classes.about[node]]];
     const rows = [["layer", layers[classes.layer[node]]],
       ["holds on", prior === null ? "unknown" : `${figure(100 * prior)} % of the mined examples`]];
     measures.forEach((measure, number) => {
@@ -157,7 +185,7 @@
     section(`Implies directly (${whole(out.length)})`, "implied", out.map((edge) => [edges.head[edge], figures(edge)]), "follows");
     section(`Is implied directly by (${whole(into.length)})`, "implying", into.map((edge) => [edges.tail[edge], figures(edge)]), "implies");
     const follow = marked("follows"), before = marked("implies"), against = marked("contradicts");
-    const own = classes.contradictory[selected] ? 1 : classes.members[selected].length;
+    const own = joined(selected) ? 0 : classes.contradictory[selected] ? 1 : classes.members[selected].length;
     section(`Follows, ${whole(literals(follow) + own)} literals with itself`, "closure", follow.map((node) => [node]), "follows");
     section(`Leads to it (${whole(literals(before))} literals)`, "ancestors", before.map((node) => [node]), "implies");
     section(`Contradicts it (${whole(literals(against))} literals)`, "contradictions", against.map((node) => [node]), "contradicts");
@@ -188,18 +216,19 @@
   };
 
   function* strokes(pen, of) {
-    const order = selected < 0 ? [["plain", null]] : [["plain", null], ["implies", "implies"], ["follows", "follows"]];
+    const order = selected < 0 ? ["plain"] : ["plain", "votes", "implies", "follows"];
     const lit = (edge) => {
       const [a, b] = [marks.get(edges.tail[edge]), marks.get(edges.head[edge])];
+      if (edges.kind[edge] === VOTE) return a === "self" || b === "self" ? "votes" : "plain";
       if ((a === "self" || a === "follows") && b === "follows") return "follows";
       return a === "implies" && (b === "implies" || b === "self") ? "implies" : "plain";
     };
     const faint = Math.max(0.06, Math.min(0.55, 30 / Math.sqrt(edgesNow + 1)));
-    for (const [kind] of order) {
-      pen.strokeStyle = kind === "plain" ? colours.edge : colours[kind];
+    for (const kind of order) {
+      pen.strokeStyle = { plain: colours.edge, votes: colours.accent }[kind] ?? colours[kind];
       pen.globalAlpha = kind === "plain" ? (selected < 0 ? faint : faint / 3) : 0.85;
       pen.lineWidth = kind === "plain" ? 1 : 1.6;
-      pen.setLineDash(kind === "implies" ? [5, 3] : []);
+      pen.setLineDash({ implies: [5, 3], votes: [2, 3] }[kind] ?? []);
       let pending = 0;
       pen.beginPath();
       for (let edge = 0; edge < arcs; edge += 1) {
@@ -234,7 +263,7 @@
       pen.strokeStyle = mark ? colours[mark] : colours.soft;
       pen.lineWidth = mark === "self" ? 3 : mark ? 2 : 1;
       pen.beginPath();
-      pen.roundRect(x - wide / 2, y - high / 2, wide, high, Math.min(6, high / 3));
+      pen.roundRect(x - wide / 2, y - high / 2, wide, high, joined(node) ? high / 2 : Math.min(6, high / 3));
       pen.fill();
       if (score !== null) {
         pen.globalAlpha *= 0.75;
@@ -490,6 +519,7 @@
     toggle(edgeGroup, "causal edges only (they survive when forced)", false, (value) => { choice.causal = value; }, "causal");
   }
   toggle(edgeGroup, "leave out edges that follow from a path of others", true, (value) => { choice.reduced = value; }, "reduced");
+  if (edges.kind.includes(VOTE)) toggle(edgeGroup, "votes for labels", true, (value) => { choice.votes = value; }, "votes");
   const several = classes.members.some((members) => members.length > 1);
   const nodeGroup = measures.length || several ? group("Literals") : null;
   if (measures.length) {

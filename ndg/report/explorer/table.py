@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ndg.graph import hyperedges
+from ndg.graph.causal_rows import CONJUNCTION, IMPLICATION
 from ndg.graph.ndg import NDG
 from ndg.importance.scores import Scores
 from ndg.nodes import LABEL
 from ndg.report import captions
 from ndg.report.captions import Names
-from ndg.report.causal_drawing import implications_alone
 from ndg.report.explorer.layout import places
 
 MOST_EDGES = 200_000
 """Edges of a page; of a larger graph the most precise ones are on it, and the page says so."""
+CONJUNCTIONS = "conjunctions"
+"""The band of conjunctions, before the labels."""
 VERDICT, RATE = "verdict_", "interventional_"
 """Beginnings of the attributes of edges that were forced."""
 
@@ -31,8 +32,10 @@ class Explorer:
 
     `layers` are in the order of the network, labels last. `classes` has lists of one length: members (names as
     shown), texts (as `NDG.literal` reads them), layer (place in `layers`), value, prior, contradictory, mirror (place
-    of the negation), x, y, and scores by measure. `edges` has tail and head (places in `classes`), essential (in the
-    transitive reduction), antecedent and consequent (texts of the strongest implication), precision, recall, support,
+    of the negation), about (words on a conjunction, which has a row as well), fires (1 for a conjunction that can), x,
+    y, and scores by measure. `edges` has tail and head (places in `classes`), kind (implication, member or conclusion
+    of a conjunction, vote), vote (weight), essential (an implication that follows from no path of others, or no
+    implication), antecedent and consequent (texts of the strongest implication), precision, recall, support,
     exceptions, and where edges were forced the verdict and the rate after forcing, by way. `left_out` says what is
     not there.
     """
@@ -56,25 +59,26 @@ def tabulate(graph: NDG, *, scores: Scores | Sequence[Scores] | None = None, tit
     """Explorer of an NDG with its scores, or others, and its verdicts."""
     if scores is not None:
         graph = graph.with_scores(scores)
-    dag = implications_alone(graph.to_networkx(flat=False))
+    dag = graph.to_networkx(flat=False)
     names = Names(graph.nodes, graph.class_names)
-    layers = [*(name for name, _ in graph.nodes.groups if name != LABEL), *([LABEL] if graph.nodes.labels else [])]
+    layers = [name for name, _ in graph.nodes.groups if name != LABEL]
+    layers += [CONJUNCTIONS] * bool(graph.conjunctions) + [LABEL] * bool(graph.nodes.labels)
     place = {key: number for number, key in enumerate(dag)}
-    rows = list(dag.nodes.values())
+    rows = [_conjunction(row, names) if _joined(row) else row for row in dag.nodes.values()]
     measured = {name: f"{name} ({graph.scored[name]['measure']})" for name in graph.scores}
     edges, left_out = _edges(dag, place, names, frozenset(graph.reduction()))
-    if more := hyperedges.size(graph.conjunctions, graph.votes).removeprefix(", "):
-        left_out = f"{left_out} Not on this page: {more}; `ndg render` draws them.".strip()
     band = np.array([layers.index(row["layer"]) for row in rows], np.int64)
     centres, _ = places(band, np.array(edges["tail"], np.int64), np.array(edges["head"], np.int64))
     classes: dict[str, Column] = {
-        "members": [list(map(names, row["members"])) for row in rows],
-        "texts": [row["members"] for row in rows],
+        "members": [row.get("shown") or list(map(names, row["members"])) for row in rows],
+        "texts": [row.get("members") or [key] for key, row in zip(dag, rows, strict=True)],
         "layer": band.tolist(),
         "value": [row["value"] for row in rows],
         "prior": [_rounded(row["prior"]) for row in rows],
         "contradictory": [row["contradictory"] for row in rows],
-        "mirror": [place.get(graph.key(~graph.literal(row["members"][0])), -1) for row in rows],
+        "mirror": [-1 if _joined(row) else place.get(graph.key(~graph.literal(row["members"][0])), -1) for row in rows],
+        "about": [row.get("about", "") for row in rows],
+        "fires": [int(_joined(row) and _fires(dag, key)) for key, row in zip(dag, rows, strict=True)],
         "x": centres[:, 0].round(1).tolist(),
         "y": centres[:, 1].round(1).tolist(),
     }
@@ -99,7 +103,7 @@ def _edges(
     every = list(dag.edges(data=True))
     left_out = ""
     if len(every) > MOST_EDGES:
-        every.sort(key=lambda edge: -(edge[2]["precision"] or 0.0))
+        every.sort(key=lambda edge: -(edge[2].get("precision", 1.0) or 0.0))
         lost = len(every) - MOST_EDGES
         every = every[:MOST_EDGES]
         left_out = f"The {MOST_EDGES:,} most precise edges are on this page, {lost:,} others are not."
@@ -107,18 +111,50 @@ def _edges(
     columns: dict[str, Column] = {
         "tail": [place[tail] for tail, _, _ in every],
         "head": [place[head] for _, head, _ in every],
-        "essential": [(tail, head) in essential for tail, head, _ in every],
-        "antecedent": [names(row["antecedent"]) for row in rows],
-        "consequent": [names(row["consequent"]) for row in rows],
-        "support": [row["support"] for row in rows],
-        "exceptions": [row["exceptions"] for row in rows],
+        "kind": [row.get("kind", IMPLICATION) for row in rows],
+        "essential": [
+            (tail, head) in essential or row.get("kind", IMPLICATION) != IMPLICATION for tail, head, row in every
+        ],
+        "vote": [_rounded(row.get("vote")) for row in rows],
     }
-    columns |= {name: [_rounded(row[name]) for row in rows] for name in ("precision", "recall")}
-    ways = [name.removeprefix(VERDICT) for name in (rows[0] if rows else {}) if name.startswith(VERDICT)]
+    columns |= {
+        name: [names(row[name]) if name in row else "" for row in rows] for name in ("antecedent", "consequent")
+    }
+    columns |= {name: [row.get(name) for row in rows] for name in ("support", "exceptions")}
+    columns |= {name: [_rounded(row.get(name)) for row in rows] for name in ("precision", "recall")}
+    ways = dict.fromkeys(name.removeprefix(VERDICT) for row in rows for name in row if name.startswith(VERDICT))
     for way in ways:
-        columns[f"verdict {way}"] = [row[VERDICT + way] for row in rows]
+        columns[f"verdict {way}"] = [row.get(VERDICT + way) for row in rows]
         columns[f"rate {way}"] = [_rounded(row.get(RATE + way)) for row in rows]
     return columns, left_out
+
+
+def _joined(row: Mapping[str, Any]) -> bool:
+    """Whether a row is one of a conjunction."""
+    return row.get("kind") == CONJUNCTION
+
+
+def _conjunction(row: Mapping[str, Any], names: Names) -> dict[str, Any]:
+    """A conjunction as a row with what a class has."""
+    members, consequent, n = row["literals"], names(row["consequent"]), row["test_n"]
+    about = f"{' and '.join(map(names, members))} together force {consequent}."
+    if n:
+        about += f" Forced, it works on {row['test_turned']:,} of {n:,} held-out examples"
+        about += f" [{row['low']:.3f}, {row['high']:.3f}]."
+    return {
+        **row,
+        "shown": [f"∧ {len(members)} for {consequent}"],
+        "about": about,
+        "layer": CONJUNCTIONS,
+        "value": True,
+        "prior": None,
+        "contradictory": False,
+    }
+
+
+def _fires(dag: Any, key: str) -> bool:
+    """Whether no literal of a conjunction is of a contradictory class, through which nothing passes."""
+    return not any(dag.nodes[end]["contradictory"] for end in [*dag.predecessors(key), *dag.successors(key)])
 
 
 def _rounded(value: float | None) -> float | None:
