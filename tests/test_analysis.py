@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from analysis import filter_experiment, gndi_table, layer_table, pruning_curves, subjects, trainings
+from analysis import (
+    apoptosis_table,
+    filter_experiment,
+    fitness_table,
+    gndi_table,
+    layer_table,
+    pruning_curves,
+    subjects,
+    trainings,
+)
 from ndg import config, runs
 from ndg.cli import main
 from tests.scripts import run_module
@@ -135,10 +144,14 @@ def test_without_such_a_run_a_script_says_how_to_train_it(folder, capsys):
 
 
 def test_fitness_metrics_and_apoptosis_are_measured_in_tables(tmp_path, monkeypatch, capsys):
-    for name, rows in (("fitness_table", 22), ("apoptosis_table", 8)):
+    for name, size in (("BATCH", 64), ("BATCHES", 2), ("TIMED", 1)):
+        monkeypatch.setattr(fitness_table, name, size)
+    monkeypatch.setattr(apoptosis_table, "TUNING", 1)
+    for table, rows in ((fitness_table, 22), (apoptosis_table, 8)):
+        name = table.__name__.rpartition(".")[2]
         words = ["--quick", "--configs", "digits_mlp", "--seeds", "0", "--folder", str(tmp_path / name)]
         words += ["--json", str(tmp_path / f"{name}.json")]
-        assert run_module(f"analysis.{name}", words, monkeypatch) == 0
+        assert table.main(words) == 0
         document = json.loads((tmp_path / f"{name}.json").read_text())
         assert len(document["rows"]) == rows
         assert {row["config"] for row in document["rows"]} == {"digits_mlp"}

@@ -373,10 +373,14 @@ def descendants(pid: int) -> Iterator[tuple[int, str]]:
             continue
 
 
+AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
+"""Processes that try for a minute, which Ray fixes, to tell a GCS that their raylet has ended; `kill` ends them."""
+
+
 @pytest.mark.ray
-@pytest.mark.parametrize("part", ["raylet", "gcs_server"])
-def test_a_ray_that_dies_ends_in_an_error_and_the_total_goes_on(part, request, tmp_path):
-    tasks, (path, marks) = 400, (tmp_path / "words.jsonl", tmp_path / "marks")
+@pytest.mark.parametrize(("part", "tasks"), [("raylet", 400), ("gcs_server", 60)])
+def test_a_ray_that_dies_ends_in_an_error_and_the_total_goes_on(part, tasks, request, tmp_path):
+    path, marks = tmp_path / "words.jsonl", tmp_path / "marks"
     marks.mkdir()
     child = begin(CHILD, path, "ray", 0.1, marks, tasks, folder=tmp_path)
     request.addfinalizer(partial(kill, child))
@@ -390,7 +394,8 @@ def test_a_ray_that_dies_ends_in_an_error_and_the_total_goes_on(part, request, t
         assert f"WorkerError: the Ray session of this process has lost its {part}, so no task can go on" in errors
         assert "go on with --resume" in errors
         assert 5 <= len(entries(path)) < tasks
-    until(lambda: not any(alive_process(pid) for pid in begun))
+    ends = [pid for pid, command in begun.items() if part == "raylet" or not command.startswith(AGENTS)]
+    until(lambda: not any(alive_process(pid) for pid in ends))
     assert total(path, tasks=tasks)[0] == Serial().total(say, "t", range(tasks), "words")
 
 

@@ -55,17 +55,22 @@ def exports() -> Iterator[tuple[str, FunctionType]]:
 def old_calls(source: str, functions: Mapping[str, list[str]]) -> list[str]:
     """Calls that pass a keyword which the function, `ndg.room.name`, takes as a deprecated one only."""
     fields = {field.name for kind in (RunOptions, ScoreSettings) for field in dataclasses.fields(kind)}
-    tree = ast.parse(source)
+    nodes = list(ast.walk(ast.parse(source)))
+    imports = [
+        (node.module or "?", alias) for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names
+    ]
     known: Functions = {}
     for path, own in functions.items():
         module, name = path.rsplit(".", 1)
         known |= {f"{module.rsplit('.', 1)[-1]}.{name}": own, f"ndg.{name}": own}
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom) and module.startswith(node.module or "?"):
-                known |= {alias.asname or name: own for alias in node.names if alias.name == name}
+        aliases = (alias for start, alias in imports if alias.name == name and module.startswith(start))
+        known |= {alias.asname or name: own for alias in aliases}
+    last = {name.rpartition(".")[2] for name in known}
     wrong = []
-    for node in ast.walk(tree):
-        own = known.get(ast.unparse(node.func)) if isinstance(node, ast.Call) else None
+    for node in nodes:
+        if not isinstance(node, ast.Call) or getattr(node.func, "attr", getattr(node.func, "id", None)) not in last:
+            continue
+        own = known.get(ast.unparse(node.func))
         if own is None:
             continue
         open_ended = "own" in own or "parameters" in own

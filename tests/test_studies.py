@@ -33,6 +33,7 @@ TRIAL = [
     "trial.minimal=0",
     "trial.graphs=[]",
     "trial.draws=1",
+    "report.max_nodes=8",
 ]
 
 
@@ -44,6 +45,16 @@ def home(tmp_path_factory):
     for seed in ("0", "1"):
         assert main(["train", "digits_mlp", *QUICK, "--seed", seed, *options]) == 0
     return folder, options
+
+
+NARROW = "model.widths=[64]"
+
+
+@pytest.fixture(scope="module")
+def narrow(home):
+    """The same folder, with a training of a network of fewer units behind the latents."""
+    assert main(["train", "digits_mlp", *QUICK, NARROW, "--seed", "0", *home[1]]) == 0
+    return home
 
 
 def study(home, capsys, *words: str) -> tuple[list[dict], str]:
@@ -95,8 +106,8 @@ def test_models_of_two_trainings(home, capsys):
     assert "left out, it needs a network of another task" in " ".join(told.split())
 
 
-def test_edges_leave_a_graph_with_verdicts_and_the_causal_one(home, capsys):
-    [record], told = study(home, capsys, "edges", "digits_mlp", "criterion.alpha=[5]")
+def test_edges_leave_a_graph_with_verdicts_and_the_causal_one(narrow, capsys):
+    [record], told = study(narrow, capsys, "edges", "digits_mlp", NARROW, "criterion.alpha=[5]")
     graph = NDG.load(f"{record['folder']}/ndg.json")
     causal = NDG.load(f"{record['folder']}/causal.json")
     assert causal == graph.causal(at_least=0.9)

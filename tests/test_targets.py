@@ -61,7 +61,10 @@ def test_a_dry_smoke_run_leaves_nothing(tmp_path, capsys, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-FAST = ["trial.splits=[test]", "trial.interventions=[Q]", "trial.curve=false", "trial.minimal=0"]
+FAST = [
+    *("trial.splits=[test]", "trial.interventions=[Q]", "trial.curve=false", "trial.minimal=0", "trial.edges=false"),
+    *("trial.interchange=false", "trial.graphs=[]", "trial.draws=1", "importance.methods=[]", "report.max_nodes=8"),
+]
 
 
 @pytest.mark.parametrize(

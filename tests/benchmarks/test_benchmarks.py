@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import browser, frame
+from benchmarks import browser, frame, trained
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -110,7 +110,10 @@ WITH_BROWSER = ("pictures",)
         for name in sorted(KEYS)
     ],
 )
-def test_a_benchmark_runs_with_quick(name, tmp_path, capsys):
+def test_a_benchmark_runs_with_quick(name, tmp_path, capsys, monkeypatch, request):
+    if name in WITH_RAY:
+        request.getfixturevalue("ray_session")
+    monkeypatch.setitem(trained.TRAININGS, "digits_mlp", ["train.epochs=6", "train.schedule=constant"])
     if name in WITH_BROWSER:
         try:
             browser.program()

@@ -168,7 +168,7 @@ def test_a_small_network_learns_from_its_first_weights(settings):
     ids[torch.arange(256), places] = 2
     network = models.build(replace(settings, dropout=0.0), words, 2, seed=0).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)
-    for step in range(80):
+    for step in range(40):
         rows = slice(step * 32 % 256, step * 32 % 256 + 32)
         loss = nn.functional.cross_entropy(network(ids[rows]), labels[rows])
         optimizer.zero_grad()
