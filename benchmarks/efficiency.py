@@ -25,9 +25,9 @@ from benchmarks.frame import Figure, Figures, Part, parser, run
 from benchmarks.timing import median_seconds
 from benchmarks.trained import splits, trained
 from ndg.activations.batches import columns
-from ndg.compression.compress import CompressSettings, Shrinker
 from ndg.compression.examples import Examples, agreement, explained, logits
 from ndg.compression.methods import METHODS
+from ndg.compression.smaller import CompressSettings, Shrinker
 from ndg.config import CNN
 from ndg.locations import Locations
 from ndg.models import build

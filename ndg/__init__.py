@@ -48,9 +48,9 @@ if TYPE_CHECKING:
     from ndg.causal.certificates import certify as certify
     from ndg.causal.recombination import recombine as recombine
     from ndg.causal.voting import votes as votes
-    from ndg.compression.compress import CompressSettings as CompressSettings
-    from ndg.compression.compress import compress as compress
     from ndg.compression.result import Compression as Compression
+    from ndg.compression.smaller import CompressSettings as CompressSettings
+    from ndg.compression.smaller import compress as compress
     from ndg.config import Experiment as Experiment
     from ndg.config import load as load_config  # noqa: F401
     from ndg.discovery import mine as mine

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import signal
 from collections import Counter
@@ -43,6 +44,18 @@ def pytest_collection_finish():
     """What collecting has made stays to the end: the garbage collector does not look at it again and again."""
     gc.collect()
     gc.freeze()
+
+
+MESSAGES = logging.getLogger("ndg")
+AT_IMPORT = (MESSAGES.level, MESSAGES.propagate, tuple(MESSAGES.handlers))
+
+
+@pytest.fixture(autouse=True)
+def messages():
+    """Messages go where they go in a program that imports ndg, whatever commands ran in this process before."""
+    MESSAGES.setLevel(AT_IMPORT[0])
+    MESSAGES.propagate = AT_IMPORT[1]
+    MESSAGES.handlers[:] = AT_IMPORT[2]
 
 
 @pytest.fixture(scope="session")

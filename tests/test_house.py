@@ -184,3 +184,17 @@ def test_no_export_is_hidden_by_a_module_of_its_name():
     )
     command = [sys.executable, "-c", EXPORTS, " ".join(sorted(functions)), " ".join(ROOMS)]
     subprocess.run(command, check=True, cwd=ROOT)
+
+
+def test_no_module_hides_a_name_that_its_package_exports():
+    """Importing a module `effects` of `ndg.causal` sets the attribute `effects` of the package to the module."""
+    hidden = []
+    for path in (ROOT / "ndg").rglob("__init__.py"):
+        if "lazily(" not in path.read_text():
+            continue
+        package = ".".join(path.parent.relative_to(ROOT).parts)
+        modules = {each.stem for each in path.parent.iterdir()}
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module != package:
+                hidden += [f"{package}.{alias.name}" for alias in node.names if (alias.asname or alias.name) in modules]
+    assert hidden == []

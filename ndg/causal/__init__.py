@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ndg.causal.accuracy import AccuracySettings as AccuracySettings
     from ndg.causal.accuracy import InterchangeAccuracy as InterchangeAccuracy
     from ndg.causal.accuracy import interchange_accuracy as interchange_accuracy
-    from ndg.causal.causal_graph import causal_graph as causal_graph
+    from ndg.causal.assembly import causal_graph as causal_graph
     from ndg.causal.certificates import Certificate as Certificate
     from ndg.causal.certificates import CertifySettings as CertifySettings
     from ndg.causal.certificates import certify as certify

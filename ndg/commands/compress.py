@@ -12,8 +12,8 @@ from ndg.locations import Locations
 
 def compress(options: Namespace, where: Locations) -> int:
     """Compress the networks that the command names."""
-    from ndg.compression.compress import CompressSettings
     from ndg.compression.methods import METHODS, OPTIONAL
+    from ndg.compression.smaller import CompressSettings
     from ndg.report import compress_tables
     from ndg.workflows import compress as workflow
     from ndg.workflows import train

@@ -116,8 +116,7 @@ def make_parser(program: str, arguments: Collection[str] | None = None) -> Parse
         if arguments is None or name in arguments:
             fill(subparser)
 
-    query = """'{"results.trial.q.test.aligned": {"$gt": 0.9}}'"""
-    runs = command("runs", "list logged runs, newest first", f"kind=align --where {query}")
+    runs = command("runs", "list logged runs, newest first", "kind=align 'results.trial.q.test.aligned>0.9'")
     runs.add("condition", "such as kind=train 'results.train.test_accuracy>0.9' name~^digits", **CONDITION)
     runs.add("--where", "a MongoDB query", metavar="JSON")
     runs.add_number("--limit", "at most N runs (default: 20)", default=20)

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 from ndg.lazy import lazily
 
 if TYPE_CHECKING:
-    from ndg.compression.compress import CompressSettings as CompressSettings
-    from ndg.compression.compress import compress as compress
     from ndg.compression.curves import coupling as coupling
     from ndg.compression.curves import layer_removals as layer_removals
     from ndg.compression.iterative import PruneSettings as PruneSettings
@@ -17,5 +15,7 @@ if TYPE_CHECKING:
     from ndg.compression.obs import Removals as Removals
     from ndg.compression.obs import removals as removals
     from ndg.compression.result import Compression as Compression
+    from ndg.compression.smaller import CompressSettings as CompressSettings
+    from ndg.compression.smaller import compress as compress
 
 __getattr__, __dir__, __all__ = lazily(__name__)

@@ -16,6 +16,7 @@ import copy
 import hashlib
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -135,6 +136,7 @@ class Run:
             status, reason = COMPLETED, None
         elif isinstance(error, KeyboardInterrupt | SystemExit):  # a handler of SIGTERM raises the latter
             status, reason = INTERRUPTED, None
+            self._catch_up()
         else:
             status, reason = FAILED, mask(f"{type(error).__name__}: {error}")[:500]
         with self._lock:
@@ -205,12 +207,27 @@ class Run:
         """Add a line to the journal, also to the disk with `save`. Raises OutputError."""
         assert self._journal is not None
         entry = {"revision": self._record["revision"] + 1, "at": now(), **entry}
-        self._record = RunRecord(journal.changed(self._record, entry))  # a full disk must not keep it from the store
-        self._keeper.notify()
-        length = self._journal.append(entry)
+        try:
+            length = self._journal.append(entry)
+        except OutputError:
+            self._take(entry)  # a full disk must not keep it from the store
+            raise
+        self._take(entry)
         self._bytes += length if "row" in entry else 0
         if save:
             self._journal.sync()
+
+    def _take(self, entry: journal.Entry) -> None:
+        self._record = RunRecord(journal.changed(self._record, entry))
+        self._keeper.notify()
+
+    def _catch_up(self) -> None:
+        """Take the lines of the journal after which an interrupt came before they were taken."""
+        assert self._journal is not None
+        with suppress(OSError, LookupError, TypeError, ValueError):
+            lines, _, reason = journal.entries(self._journal.path.read_bytes())
+            if not reason and lines[-1]["revision"] > self._record["revision"]:
+                self._record = RunRecord(journal.replayed(lines))
 
     def saved(self) -> RunRecord:
         """The present record, after saving it to the disk."""

@@ -16,11 +16,11 @@ from ndg import atomic, escape, runs
 from ndg.activations.batches import columns
 from ndg.activations.digest import digest_of
 from ndg.comparison.sources import reinitialised
-from ndg.compression.compress import CompressSettings, Shrinker, compress
 from ndg.compression.examples import agreement, explained, logits
 from ndg.compression.methods import Curves, Method, known
 from ndg.compression.result import Compression
 from ndg.compression.sizes import Gone, first, for_flops
+from ndg.compression.smaller import CompressSettings, Shrinker, compress
 from ndg.errors import ConfigError, GraphError, LayerError, MissingPackageError, NDGError, RunNotFoundError
 from ndg.graph.ndg import NDG
 from ndg.intervals import rate

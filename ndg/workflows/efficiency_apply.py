@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ndg.compression.compress import CompressSettings, compress
 from ndg.compression.curves import coupling
+from ndg.compression.smaller import CompressSettings, compress
 from ndg.efficiency.result import EfficiencyReport
 from ndg.errors import LayerError
 from ndg.options import RunOptions

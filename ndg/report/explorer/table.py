@@ -14,6 +14,7 @@ from ndg.importance.scores import Scores
 from ndg.nodes import LABEL
 from ndg.report import captions
 from ndg.report.captions import Names
+from ndg.report.causal_drawing import implications_alone
 from ndg.report.explorer.layout import places
 
 MOST_EDGES = 200_000
@@ -85,7 +86,7 @@ def tabulate(graph: NDG, *, scores: Scores | Sequence[Scores] | None = None, tit
     classes |= {f"score {number}": [_rounded(row.get(name)) for row in rows] for number, name in enumerate(measured)}
     return Explorer(
         title=title or "Neuron dependency graph",
-        subtitle=captions.subtitle(graph, dag),
+        subtitle=captions.subtitle(graph, implications_alone(dag)),
         layers=tuple(layers),
         measures=tuple(measured.values()),
         ways=tuple(name.removeprefix("verdict ") for name in edges if name.startswith("verdict ")),

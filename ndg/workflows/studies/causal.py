@@ -7,7 +7,7 @@ from typing import Any
 
 from ndg import seeds
 from ndg.causal.accuracy import AccuracySettings, interchange_accuracy
-from ndg.causal.causal_graph import causal_graph
+from ndg.causal.assembly import causal_graph
 from ndg.causal.certificates import CertifySettings, smallest
 from ndg.causal.factorial import effects
 from ndg.causal.later import later_layers
