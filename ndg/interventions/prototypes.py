@@ -56,7 +56,7 @@ def contrast(counts: ClassCounts) -> tuple[Keys, Units]:
 
 
 def log_odds(counts: ClassCounts) -> tuple[Keys, Units]:
-    """Ratio of the odds of the two shares, or its inverse if that is larger, so equal ratios tie on every machine."""
+    """Ratio of the odds of the two shares, at least 1; as integers divided once, equal ratios tie."""
     given = (counts.on + 1) * (counts.other_size - counts.other_on + 1)
     other = (counts.other_on + 1) * (counts.size - counts.on + 1)
     return np.maximum(given, other) / np.minimum(given, other), given > other
@@ -72,7 +72,7 @@ ORDERS: dict[str, Callable[[ClassCounts], tuple[Keys, Units]]] = {
 
 @dataclass(frozen=True, eq=False)
 class Ranked:
-    """Rank of each unit for each class, 0 first and ties by index, and the boolean that it is set to."""
+    """Rank of each unit for each class, from 0, and the boolean that it is set to."""
 
     place: Int64[np.ndarray, "label unit"]
     values: Units

@@ -177,9 +177,9 @@ def _beside(model: nn.Module, layers: Mapping[str, nn.Module]) -> dict[str, nn.M
 
 
 def _only_readers(model: nn.Module, beside: Mapping[str, nn.Module]) -> dict[str, str]:
-    """The next module of a `Sequential`, by the path of the one whose output it alone reads and does not change.
+    """Modules of a `Sequential` that alone read the output of the one before, by its path.
 
-    It is a module of PyTorch; both are in one place of the network.
+    They are modules of PyTorch that do not change it in place; both are in one place of the network.
     """
     places = Counter(id(module) for _, module in model.named_modules(remove_duplicate=False))
     readers = {}

@@ -145,7 +145,7 @@ def predicts(record: Document) -> Answer | None:
 
 
 def removable(record: Document) -> Answer | None:
-    """Yes if the lower end of the agreement is at least `SAME`; no verdict on a network no better than a guess."""
+    """Yes from a lower end of the agreement of `SAME` on; no verdict on a network that guesses."""
     question, compress = "What can be removed?", results(record, "compress")
     networks = {row["network"]: row for row in compress.get("networks", ())}
     if not {"original", "compressed"} <= networks.keys():

@@ -25,7 +25,7 @@ THIN, VOTE_WIDTH = 0.7, 3.0
 
 @dataclass(frozen=True)
 class Link:
-    """An edge to or from a conjunction, or a vote, with its pen width, the text beside it and its tooltip."""
+    """Edge of a conjunction, or vote, as it is drawn."""
 
     tail: str
     head: str

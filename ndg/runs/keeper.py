@@ -1,7 +1,8 @@
-"""The background thread of a run: it saves its journal, shows that it lives, and sends its record to the store.
+"""Background thread of a run, which saves its journal and sends its record.
 
-What is sent was on the disk before, so that a store is never ahead of a journal. The whole record goes each time, with
-its revision: a store keeps the newest, whatever arrives twice or late. Sending takes at most a twentieth of the time.
+It also shows that the run lives. What is sent was on the disk before, so that a store is never ahead of a journal. The
+whole record goes each time, with its revision: a store keeps the newest, whatever arrives twice or late. Sending takes
+at most a twentieth of the time.
 """
 
 from __future__ import annotations

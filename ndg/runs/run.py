@@ -222,7 +222,7 @@ class Run:
         self._keeper.notify()
 
     def _catch_up(self) -> None:
-        """Take the lines of the journal after which an interrupt came before they were taken."""
+        """Take lines that an interrupt left in the journal alone; an unreadable journal changes nothing."""
         assert self._journal is not None
         with suppress(OSError, LookupError, TypeError, ValueError):
             lines, _, reason = journal.entries(self._journal.path.read_bytes())
