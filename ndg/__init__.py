@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from ndg.nodes import NodeSpace as NodeSpace
     from ndg.options import RunOptions as RunOptions
     from ndg.report.explorer.page import explore as explore
+    from ndg.report.render import plot as plot
     from ndg.report.render import render as render
     from ndg.results import Result as Result
     from ndg.runs.record import RunRecord as RunRecord

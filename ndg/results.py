@@ -13,9 +13,11 @@ import numpy as np
 
 from ndg.escape import html as escape
 from ndg.escape import printable
+from ndg.plots import Plot, of_rows
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 Row = dict[str, Any]
 
@@ -68,6 +70,14 @@ class Result(ABC):
         import pandas as pd
 
         return pd.DataFrame(self.rows(*which, **named))
+
+    def plotted(self) -> Plot:
+        """Table that `plot` draws: the main figure of each row, unless a result has a curve."""
+        return of_rows(type(self).__name__, self.rows())
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw `plotted` on matplotlib axes, by default new ones."""
+        return self.plotted().draw(ax)
 
     def to_dict(self) -> Row:
         """Plain JSON types for the run log: the facts, then the rows."""

@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 from torch import nn
 
 import ndg
@@ -293,6 +294,16 @@ def test_the_words_are_sentences(name):
     words = result(name).words()
     assert isinstance(words, str)
     assert len(words.split()) > 4
+
+
+@every
+def test_the_plot_shows_a_table_of_numbers(name):
+    plotted = result(name).plotted()
+    assert plotted.rows()
+    assert all(series.name for series in plotted.series)
+    axes = Figure().subplots()
+    assert result(name).plot(axes) is axes
+    assert axes.lines
 
 
 class Tags(HTMLParser):

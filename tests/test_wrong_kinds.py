@@ -62,6 +62,7 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
     | {"example": INPUTS[:1], "reference": DATA, "settings": ndg.ExplainSettings(budget=10)},
     "render": {"graph": GRAPH, "path": "graph.dot", "scores": None, "target": None, "max_nodes": 20, "title": None}
     | {"class_names": None, "layout": None, "timeout": 5.0, "raw_csv": False},
+    "plot": {"graph": GRAPH, "ax": None, "target": None, "max_nodes": 20, "layout": None, "timeout": 5.0},
     "explore": {"graph": GRAPH, "path": "graph.html", "scores": None, "title": None},
     "recombine": {"model": NET, "loader": DATA, "layer": "1", "mode": "mix", "n": 30, "like": None}
     | {"settings": ndg.ReadingSettings(), "options": SERIAL},
@@ -84,6 +85,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "with_conjunctions": ("conjunctions",), "with_votes": ("votes",),
     "rules": ("limit",), "save": ("path",), "load": ("path",), "from_networkx": ("graph",), "to_json": ("path",),
     "to_graphml": ("path",), "to_gexf": ("path",), "to_dot": ("path",), "to_csv": ("path",), "to_parquet": ("path",),
+    "explore": ("path",), "plot": ("ax",),
 }  # fmt: skip
 """Arguments of the public methods of a graph."""
 

@@ -6,11 +6,19 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 from ndg import atomic
+from ndg.errors import RenderError
 from ndg.graph.export import Condensed
 from ndg.graph.formats import EXPORTS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SHOWN = {"max_nodes": 60, "timeout": 10.0}
+"""Options of the picture that a notebook shows."""
 
 
 class Exports(ABC):
@@ -43,6 +51,29 @@ class Exports(ABC):
     def to_parquet(self, path: str | os.PathLike[str]) -> Path:
         """Path of the table of `edges_frame` as Parquet; needs pyarrow."""
         return atomic.write(path, EXPORTS["parquet"](self.condensed()))
+
+    def explore(self, path: str | os.PathLike[str], **options: Any) -> Path:
+        """Write a page on which the graph can be explored, as `ndg.explore`."""
+        import ndg
+
+        return ndg.explore(self, path, **options)  # type: ignore[arg-type]
+
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Matplotlib axes with the picture of the graph, as `ndg.plot`."""
+        import ndg
+
+        return ndg.plot(self, ax, **options)  # type: ignore[arg-type]
+
+    def _repr_svg_(self) -> str | None:
+        """SVG text of at most 60 nodes for notebooks; None where it cannot be drawn."""
+        import ndg
+
+        with TemporaryDirectory() as folder:
+            try:
+                path = ndg.render(self, Path(folder) / "graph.svg", **SHOWN)  # type: ignore[arg-type]
+                return path.read_text(encoding="utf-8")
+            except RenderError:
+                return None
 
     def _exported(self, form: str, path: str | os.PathLike[str] | None, **options: Any) -> str | Path:
         parts = EXPORTS[form](self.condensed(), **options)

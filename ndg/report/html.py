@@ -12,7 +12,11 @@ from ndg.escape import html as escape
 from ndg.report import findings, importance_tables, sections, trial_sections
 from ndg.report.answers import answers
 from ndg.report.captions import flat
+from ndg.report.explorer.page import allowed
 from ndg.report.tables import Table
+
+EMBEDDED = 3_000_000
+"""Characters of an explorer up to which a report contains it."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Report:
     """Contents of a report about the document of an align run.
 
     `edges` are the rows of `NDG.evaluate` on `split`, `rules` is the graph in words, `config` the resolved YAML,
-    `explorer` the file beside the report in which the graph can be explored.
+    `explorer` the file beside the report in which the graph can be explored, `explorer_page` its text.
     """
 
     title: str
@@ -39,6 +43,7 @@ class Report:
     rules: str = ""
     config: str = ""
     explorer: str = ""
+    explorer_page: str = ""
 
 
 def page(report: Report) -> str:
@@ -48,7 +53,7 @@ def page(report: Report) -> str:
     judged = [sections.precision(record), *by_edge]
     parts = {
         "summary": ("In words", _words(report)),
-        "picture": ("The picture", _explorer(report.explorer) + _pictures(report.pictures)),
+        "picture": ("The picture", _explorer(report) + _pictures(report.pictures)),
         "trial": ("The trial", _tables([trial_sections.selectivity(record), *sections.trials(record)])),
         "curves": ("Alignment curves", _curves(record)),
         "interchange": ("Interchange interventions", _tables(trial_sections.interchange(record))),
@@ -60,7 +65,7 @@ def page(report: Report) -> str:
         "scores": ("Importance of neurons", _tables([*importance_tables.boards(record), *sections.scores(record)])),
         "config": ("Config", _folded("the resolved config; save it to a file to run it again", report.config)),
     }
-    return _document(report.title, record, parts)
+    return _document(report.title, record, parts, scripts=bool(report.explorer_page))
 
 
 def study_page(
@@ -86,8 +91,11 @@ def study_page(
     return _document(title, record, parts, "wide")
 
 
-def _document(title: str, record: Mapping[str, Any], parts: Mapping[str, tuple[str, str]], kind: str = "") -> str:
-    """HTML text with a section for each non-empty part."""
+def _document(
+    title: str, record: Mapping[str, Any], parts: Mapping[str, tuple[str, str]], kind: str = "", scripts: bool = False
+) -> str:
+    """HTML text with a section for each non-empty part; of scripts that of the explorer alone may run."""
+    policy = f"default-src 'none'; style-src 'unsafe-inline'{'; ' + allowed() if scripts else ''}"
     says = "".join(answer.html() for answer in answers(record))
     verdict = ("The verdict", says and f"<dl class=answers>{says}</dl>")
     parts = {name: part for name, part in {"verdict": verdict, **parts}.items() if part[1]}
@@ -107,7 +115,7 @@ def _document(title: str, record: Mapping[str, Any], parts: Mapping[str, tuple[s
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         f"<title>{escape(title)}</title><style>{style}</style></head>{opening}"
         f"<header><p class=kicker>{kicker}</p><h1>{escape(title)}</h1>{facts}"
         f"<nav>{links}</nav></header><main>{body}</main>{_footer(record)}</body></html>\n"
@@ -124,9 +132,18 @@ def _words(report: Report) -> str:
     )
 
 
-def _explorer(path: str) -> str:
-    link = f'<a href="{escape(path)}">Explore the graph</a>: search, zoom, and light up what follows from a literal.'
-    return f"<p>{link}</p>" if path else ""
+def _explorer(report: Report) -> str:
+    """Link to the explorer, which is part of the report up to `EMBEDDED` characters."""
+    if not report.explorer:
+        return ""
+    link = f'<a href="{escape(report.explorer)}">Explore the graph</a>'
+    frame = ""
+    if 0 < len(report.explorer_page) <= EMBEDDED:
+        frame = (
+            f'<iframe class=explorer title="Explorer" sandbox="allow-scripts" srcdoc="{escape(report.explorer_page)}">'
+        )
+        frame += "</iframe>"
+    return f"<p>{link}: search, zoom, and light up what follows from a literal.</p>{frame}"
 
 
 def _pictures(pictures: Sequence[Picture]) -> str:

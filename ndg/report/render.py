@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ndg import atomic
 from ndg.errors import ConfigError, GraphError, check_kind, nearest
@@ -18,9 +19,13 @@ from ndg.graph.votes import Votes
 from ndg.importance.scores import Scores
 from ndg.literal import Literal
 from ndg.paths import plain_path
+from ndg.plots import axes_of
 from ndg.report import dot, engine
 from ndg.report.causal_drawing import behind
 from ndg.report.drawing import Drawing, draw, home_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 PNG_DPI = 110
 
@@ -37,6 +42,10 @@ class Look:
     layout: str | None = None
     timeout: float | int = 60.0
     raw_csv: bool = False
+
+    def __post_init__(self) -> None:
+        if self.layout is not None:
+            check_kind(self.layout, str, "layout is the name of a layout", nearest("", dot.ENGINES))
 
     def drawing(self, graph: NDG) -> Drawing:
         how = ("layout", "timeout", "raw_csv")
@@ -70,16 +79,40 @@ def render(
     Raises ConfigError for an unknown suffix or layout, GraphError for a target outside the graph, RenderError if the
     layout fails or takes too long, OutputError if the file cannot be written.
     """
-    graph = graph_of(graph) if isinstance(graph, Votes) else graph
-    check_kind(graph, NDG, "a picture is of an ndg.NDG, or of votes", "mine or load one", GraphError)
+    graph = _graph(graph)
     path = plain_path(path, "the file of a picture")
-    if (layout := options.get("layout")) is not None:
-        check_kind(layout, str, "layout is the name of a layout", nearest("", dot.ENGINES))
     form = path.suffix.lower().removeprefix(".")
     if form not in REPORTS:
         endings = ", ".join(f".{name}" for name in REPORTS)
         raise ConfigError(f"a file name ends in one of {endings}; got {path.name!r}; {nearest(form, REPORTS)}")
     return atomic.write(path, REPORTS[form](graph, Look(scores, target, max_nodes, class_names, title, **options)))
+
+
+def plot(graph: NDG | Votes, ax: Axes | None = None, **options: Any) -> Axes:
+    """Matplotlib axes with the picture of a graph, or of votes; `options` are those of `render`.
+
+    Raises GraphError for another value, ConfigError for an unknown option or layout, RenderError without Graphviz.
+    """
+    graph = _graph(graph)
+    known = [field.name for field in fields(Look)]
+    if unknown := [name for name in options if name not in known]:
+        raise ConfigError(
+            f"a picture has the options {', '.join(known)}; got {unknown[0]!r}; {nearest(unknown[0], known)}"
+        )
+    from matplotlib import image
+
+    pixels = image.imread(BytesIO(_picture("png", graph, Look(**options))), format="png")
+    high, wide = pixels.shape[:2]
+    axes = axes_of(ax, (wide / PNG_DPI, high / PNG_DPI))
+    axes.imshow(pixels, interpolation="antialiased")
+    axes.set_axis_off()
+    return axes
+
+
+def _graph(graph: NDG | Votes) -> NDG:
+    graph = graph_of(graph) if isinstance(graph, Votes) else graph
+    check_kind(graph, NDG, "a picture is of an ndg.NDG, or of votes", "mine or load one", GraphError)
+    return graph
 
 
 def svg(graph: NDG, look: Look | None = None) -> str:

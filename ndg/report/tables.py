@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 import os
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ndg import terminal
 from ndg.errors import ShapeError
 from ndg.escape import html as escape
 from ndg.escape import one_line
+from ndg.plots import Plot, of_rows
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 DASH = "–"
 LEVEL = "95 %"
@@ -120,6 +124,15 @@ class Table:
         lines = [line(heads), line(rulers), *map(line, cells)]
         return "\n".join(lines + (["", self.note] if self.note else []))
 
+    def plotted(self) -> Plot:
+        """Plot of the main figure of each row: the first with an interval, else the first fraction or number."""
+        rows = [dict(_plain(self.columns, row)) for row in self.rows]
+        return of_rows(self.title, rows)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw `plotted` on matplotlib axes, by default new ones."""
+        return self.plotted().draw(ax)
+
     def _texts(self) -> tuple[list[str], list[list[str]]]:
         heads = [one_line(column.title) + (f" ({column.unit})" if column.unit else "") for column in self.columns]
         return heads, [list(map(format_cell, row, self.columns)) for row in self.rows]
@@ -139,6 +152,16 @@ class Table:
         note = f"<p class=note>{escape(self.note)}</p>" if self.note else ""
         inner = f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(body)}</tbody></table>"
         return f"<figure class=table>{caption}<div class=scroll>{inner}</div>{note}</figure>"
+
+
+def _plain(columns: Sequence[Column], row: Sequence[Cell]) -> Iterator[tuple[str, Any]]:
+    """Cells by column, an interval as three."""
+    for place, (column, cell) in enumerate(zip(columns, row, strict=True)):
+        name = column.title + (f" ({column.unit})" if column.unit and column.unit != LEVEL else "") or f"column {place}"
+        if isinstance(cell, Interval):
+            yield from {name: cell.value, f"{name}_low": cell.low, f"{name}_high": cell.high}.items()
+        else:
+            yield name, cell
 
 
 def _row_cell(row: Mapping[str, Any], key: str, ends: tuple[str, str] | None) -> Any:

@@ -158,6 +158,8 @@ def _report(
         log.warning("no picture: %s; `ndg render %s` draws it later", error, run.id)
     title, record = f"What {experiment.name} says about itself", {**run.record, "status": None}
     config = _config(experiment, prepared.target)
-    run.artefact(explore(graph, run.folder / pictures.EXPLORER, title=experiment.name))
+    explorer = explore(graph, run.folder / pictures.EXPLORER, title=experiment.name)
+    run.artefact(explorer)
     report = Report(title, record, drawn, edges, subject.held_out, graph.rules(limit=40), config, pictures.EXPLORER)
+    report = replace(report, explorer_page=explorer.read_text(encoding="utf-8"))
     run.artefact(atomic.write(run.folder / HTML, page(report)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,9 +12,12 @@ import pytest
 import ndg
 from benchmarks.browser import NoBrowserError, chromium, window
 from ndg.graph.conjunctions import Conjunction
+from ndg.graph.verdicts import BOTH_FALSE, Verdicts, kinds
 from ndg.graph.votes import Votes
+from ndg.importance.scores import Scores
 from ndg.mining.implications import Implications
 from ndg.nodes import LayerUnits, NodeSpace
+from ndg.report import html
 from ndg.report.explorer.table import tabulate
 
 pytestmark = pytest.mark.browser
@@ -59,6 +63,20 @@ def causal(graph):
     weights[0, 1], weights[2, 4] = 1.5, -0.5
     votes = Votes("second", weights, np.zeros(3), n=10)
     return graph.with_conjunctions(conjunctions).with_votes(votes)
+
+
+@pytest.fixture(scope="module")
+def judged(graph):
+    """The same with scores of its neurons, and with verdicts: every second forced edge survives."""
+    order = ("first", "second", "label")
+    forced = int((kinds(graph.implications, order) == 1).sum())
+    n, nothing = np.full(forced, 100), np.zeros(forced, np.int64)
+    gained = np.where(np.arange(forced) % 2, 99, 30)
+    facts = {"at_least": 0.9, "q": 0.05, "least": 20, "rule": BOTH_FALSE}
+    verdicts = Verdicts.of(order, n, nothing, {"alone": gained}, {"alone": nothing}, facts)
+    values = {"first": np.arange(4) / 4, "second": np.arange(5.0)}
+    scores = Scores("gndi", values, dict.fromkeys(values, 1.0), "all logits", "zero", 10)
+    return replace(graph, verdicts=verdicts).with_scores(scores)
 
 
 @contextmanager
@@ -145,6 +163,52 @@ def test_sliders_and_boxes_leave_out_edges_and_literals(page, graph):
         for layer, texts in zip(table.classes["layer"], table.classes["texts"], strict=True)
     )
     assert f"{single} of {nodes} nodes" in page.inner_text("#status")
+
+
+def slide(page, name, value):
+    """Move a slider to a place between 0 and 1000."""
+    script = "([name, value]) => { const range = document.getElementById(name); range.value = value;"
+    page.evaluate(f"{script} range.dispatchEvent(new Event('input')); }}", [name, value])
+
+
+def test_scores_and_verdicts_choose_literals_and_edges(browser, judged, tmp_path):
+    table = tabulate(judged)
+    count, arcs = len(table.classes["texts"]), len(table.edges["tail"])
+    with opened(browser, judged, tmp_path) as page:
+        find(page, "second:4")
+        assert "gndi (logits)" in page.inner_text("#details")
+        slide(page, "score", 500)
+        kept = sum(score is None or score >= 2 for score in table.classes["score 0"])
+        assert f"{kept} of {count} nodes" in page.inner_text("#status")
+        slide(page, "score", 0)
+        page.uncheck("#reduced")
+        page.check("#causal")
+        causal = sum(verdict == "survives" for verdict in table.edges["verdict alone"])
+        assert 0 < causal < arcs
+        assert f"and {causal} of {arcs} edges" in page.inner_text("#status")
+        page.uncheck("#causal")
+        slide(page, "survival", 500)
+        held = sum((rate or 0) >= 0.5 for rate in table.edges["rate alone"])
+        assert f"and {held} of {arcs} edges" in page.inner_text("#status")
+        edge = table.edges["rate alone"].index(0.99)
+        find(page, table.classes["members"][table.edges["tail"][edge]][0])
+        assert "forced alone: survives (0.99)" in page.inner_text("#implied")
+
+
+def test_a_report_contains_the_explorer(browser, graph, tmp_path):
+    explorer = ndg.explore(graph, tmp_path / "graph.html")
+    report = html.Report("t", {}, explorer=explorer.name, explorer_page=explorer.read_text(encoding="utf-8"))
+    (tmp_path / "report.html").write_text(html.page(report), encoding="utf-8")
+    with window(browser) as (page, trouble, requests):
+        page.goto((tmp_path / "report.html").as_uri())
+        inner = page.frame_locator("iframe")
+        inner.locator("canvas[data-state=whole]").wait_for()
+        inner.locator("#search").fill("label:0")
+        inner.locator("#search").press("Enter")
+        assert "label:0 zero is selected" in inner.locator("#status").inner_text()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 1200
+        assert trouble == []
+        assert not [url for url in requests if url.startswith("http")]
 
 
 def test_keys_move_zoom_and_search(page):

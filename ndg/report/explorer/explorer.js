@@ -109,6 +109,9 @@
     element("status").textContent = text;
   };
 
+  /** The address of the page; a page inside another one has none. */
+  const address = (text) => { if (location.protocol !== "about:") history.replaceState(null, "", text); };
+
   const select = (node, centre) => {
     selected = node;
     marks = new Map();
@@ -122,9 +125,9 @@
       if (centre && (view.scale < 0.5 || x < 60 || y < 30 || x > size[0] - 60 || y > size[1] - 30)) {
         Object.assign(view, { x: classes.x[node], y: classes.y[node], scale: Math.max(view.scale, 0.8) });
       }
-      history.replaceState(null, "", "#" + encodeURIComponent(classes.texts[node][0]));
+      address("#" + encodeURIComponent(classes.texts[node][0]));
     } else if (location.hash) {
-      history.replaceState(null, "", location.pathname + location.search);
+      address(location.pathname + location.search);
     }
     describe();
     report();

@@ -1,0 +1,87 @@
+"""Plots: the table behind a picture, and that the picture shows it."""
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from ndg.errors import ConfigError
+from ndg.plots import MOST, Plot, Series, of_rows
+from ndg.report.tables import Column, Interval, Table
+
+
+def pixels(axes):
+    """The picture of the axes, as an array of colours."""
+    figure = axes.figure
+    if not hasattr(figure.canvas, "buffer_rgba"):
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+        FigureCanvasAgg(figure)
+    figure.canvas.draw()
+    return np.asarray(figure.canvas.buffer_rgba())[..., :3]
+
+
+def drawn(plot):
+    return plot.draw(Figure().subplots())
+
+
+@pytest.mark.parametrize("kind", ["lines", "points", "rows"])
+def test_a_plot_shows_every_series_and_is_not_blank(kind):
+    series = (
+        Series("a", (0.0, 1.0), (0.1, 0.9), (0.0, 0.8), (0.2, 1.0)),
+        Series("b", (0.0, 1.0), (0.5, 0.6)),
+    )
+    plot = Plot("title", "x", "y", series, kind, diagonal=kind == "points")
+    axes = drawn(plot)
+    assert [row["y"] for row in plot.rows()] == [0.1, 0.9, 0.5, 0.6]
+    assert {text.get_text() for text in axes.get_legend().get_texts()} == {"a", "b"}
+    assert len(np.unique(pixels(axes).reshape(-1, 3), axis=0)) > 20
+
+
+def test_points_without_a_number_are_left_out():
+    rows = [{"x": 1, "y": 0.5, "y_low": 0.4, "y_high": 0.6}, {"x": 2, "y": None}, {"x": 3, "y": float("nan")}]
+    series = Series.of("s", rows, "x", "y")
+    assert (series.x, series.y, series.low, series.high) == ((1,), (0.5,), (0.4,), (0.6,))
+
+
+def test_rows_are_drawn_by_the_figure_with_an_interval():
+    rows = [{"name": f"row {i}", "n": 5, "rate": i / 100, "rate_low": 0.0, "rate_high": 1.0} for i in range(MOST + 3)]
+    plot = of_rows("t", rows)
+    assert plot.y == "rate"
+    assert len(plot.series[0].x) == MOST
+    assert str(MOST + 3) in plot.title
+    assert plot.series[0].x[2] == "row 2"
+
+
+def test_a_table_has_a_plot_of_its_intervals():
+    columns = Column("network", left=True), Column("n"), Column("accuracy", "95 %")
+    table = Table("t", columns, (("one", 10, Interval(0.5, 0.4, 0.6)), ("two", 20, None)))
+    plot = table.plotted()
+    assert plot.y == "accuracy"
+    assert plot.rows() == [{"series": "accuracy", "x": "one", "y": 0.5, "low": 0.4, "high": 0.6}]
+    assert table.plot(Figure().subplots()).get_yticklabels()[0].get_text() == "one"
+
+
+def test_a_plot_of_nothing_says_so():
+    axes = drawn(of_rows("t", []))
+    assert axes.texts[0].get_text() == "no points"
+
+
+def test_only_axes_are_drawn_on():
+    with pytest.raises(ConfigError, match="ax is the axes of a matplotlib figure"):
+        of_rows("t", []).draw(3)
+    with pytest.raises(ConfigError, match="a plot shows lines, points, rows"):
+        Plot("t", "", "", (), "pie")
+
+
+def test_a_graph_is_drawn_on_axes_and_shown_by_notebooks(planted, tmp_path):
+    axes = planted.plot(Figure().subplots(), target=3)
+    assert len(np.unique(pixels(axes).reshape(-1, 3), axis=0)) > 20
+    assert "label:3" in planted._repr_svg_()
+    assert planted.explore(tmp_path / "page.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    with pytest.raises(ConfigError, match="a picture has the options"):
+        planted.plot(max_node=3)
+
+
+def test_a_notebook_shows_no_picture_where_none_can_be_drawn(planted, monkeypatch):
+    monkeypatch.setattr("ndg.report.engine.programs", list)
+    assert planted._repr_svg_() is None
