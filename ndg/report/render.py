@@ -18,6 +18,7 @@ from ndg.graph.of_votes import graph_of
 from ndg.graph.votes import Votes
 from ndg.importance.scores import Scores
 from ndg.literal import Literal
+from ndg.options import plain_number
 from ndg.paths import plain_path
 from ndg.plots import axes_of
 from ndg.report import dot, engine
@@ -46,6 +47,9 @@ class Look:
     def __post_init__(self) -> None:
         if self.layout is not None:
             check_kind(self.layout, str, "layout is the name of a layout", nearest("", dot.ENGINES))
+        seconds = plain_number(self.timeout)
+        if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 < seconds < float("inf"):
+            raise ConfigError(f"timeout is a number of seconds above 0; got {seconds!r}; leave it out for 60")
 
     def drawing(self, graph: NDG) -> Drawing:
         how = ("layout", "timeout", "raw_csv")
