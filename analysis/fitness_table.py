@@ -29,7 +29,7 @@ from scipy.stats import spearmanr
 from torch import nn
 
 from analysis.subjects import interval
-from ndg import atomic, config, training
+from ndg import atomic, config, seeds, training
 from ndg.activations.batches import compute_batches, fixed
 from ndg.activations.sampling import draw
 from ndg.config import Experiment
@@ -67,7 +67,7 @@ COLUMNS = {
     "epochs": Column("between epochs [95 %]"),
     "seeds": Column("between seeds [95 %]"),
     "ablation": Column("with ablation [95 %]"),
-    "size": Column("with |ablation| [95 %]"),
+    "size": Column("with the size of ablation [95 %]"),
     "n": Column("n", "trainings"),
     "source": Column("the source: stability", left=True),
 }
@@ -89,8 +89,8 @@ COST_COLUMNS = {
 }
 COST_NOTE = (
     f"The metric alone on one batch of {BATCH} training examples, over a training step of the same batch and in "
-    f"milliseconds, on one thread: the median of {TIMED} rounds in which all metrics and the step take turns. Every "
-    "metric makes one forward pass, for the share of examples on which a neuron is on."
+    f"milliseconds, on one thread: the median of {TIMED} rounds in which all metrics and the step run in random order. "
+    "Every metric makes one forward pass, for the share of examples on which a neuron is on."
 )
 
 INTERVALS = ("seconds", "steps", "batches", "epochs", "seeds", "ablation", "size")
@@ -225,9 +225,9 @@ def seconds_of(work: Training, epoch: int, metrics: Sequence[str]) -> dict[str, 
         tasks[name] = lambda how=how: fitness(network, data, work.layers, **how)
     seconds: dict[str, list[float]] = {name: [] for name in tasks}
     for number in range(TIMED + 1):
-        for name, task in tasks.items():
+        for name in seeds.generator(0, "order", number).permutation(list(tasks)):
             began = time.perf_counter()
-            task()
+            tasks[name]()
             if number:
                 seconds[name].append(time.perf_counter() - began)
     return seconds

@@ -2,11 +2,12 @@
 
     unit             read by one layer, or by several
     residual width   layers whose outputs are added; all readers of the sums and of these layers
+    product          units of two layers that are multiplied one by one, as in gated MLPs; what reads the product
     head             of queries, keys and values; the output projection reads its block
     hidden unit      of LSTM and GRU; its own gates read it at the next time step, and the layers behind
 
-Removals of several readers are ranked by the sum of the errors relative to each. Heads and hidden units are those that
-`ndg.compress` removes.
+Removals of several readers are ranked by the sum of the errors relative to each. Products, heads and hidden units are
+those that `ndg.compress` removes.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Removal:
 
 @dataclass(frozen=True, eq=False)
 class Together:
-    """Removals of the heads or hidden units that a part makes, or the reason why there are none."""
+    """Removals of the products, heads or hidden units that a part makes, or the reason why there are none."""
 
     group: str
     kind: str
@@ -74,7 +75,7 @@ def removals_of_parts(
     """What can be removed of each part, read by those of `every`; parts in a journal were finished before."""
     widths: dict[str, Removal] = {}
     with opened(_journal(net, seen, options)) as book:
-        together = _decoded(noted(book, 0, lambda: _encoded(removed_together(net, data, parts, options))), Together)
+        together = _decoded(noted(book, 0, lambda: _encoded(removed_together(net, data, parts, seen, options))), Together)
         return {
             part.name: _decoded(
                 noted(book, number, lambda part=part: _encoded({"": removal(part, seen, every, together, widths)})),  # type: ignore[misc]
@@ -191,10 +192,14 @@ def outgoing(reader: Part, units: int) -> Float64[np.ndarray, "unit output"]:
 
 
 def removed_together(
-    net: nn.Module, data: Iterable[Any], parts: Sequence[Part], options: RunOptions
+    net: nn.Module, data: Iterable[Any], parts: Sequence[Part], seen: Observations, options: RunOptions
 ) -> dict[str, Together]:
-    """Removals of the heads and hidden units of parts, by name of the part, from another pass over the examples."""
-    homes = {part.name: _home(part) for part in parts if part.heads or isinstance(part.module, (nn.LSTM, nn.GRU))}
+    """Removals of products, heads and hidden units, by name of the part, from another pass over the examples."""
+    homes = {
+        part.name: _home(part)
+        for part in parts
+        if part.heads or isinstance(part.module, (nn.LSTM, nn.GRU)) or seen[part.name].other == "mul"
+    }
     if not homes:
         return {}
     network = with_plain_layers(net)

@@ -130,6 +130,26 @@ def test_heads_and_hidden_units_go_as_they_do_in_a_compression(name, kind):
     assert groups <= set(shares) | {row.layer for row in result.layers}
 
 
+def test_units_of_a_product_go_together_as_they_do_in_a_compression():
+    class Gated(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gate, self.up, self.down = nn.Linear(6, 5), nn.Linear(6, 5), nn.Linear(5, 3)
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            return self.down(nn.functional.silu(self.gate(inputs)) * self.up(inputs))
+
+    model, [(inputs, labels)] = Gated().eval(), examples()
+    gate, up, _ = report(model, [(inputs, labels)], options=OPTIONS).layers
+    with torch.no_grad():
+        product = (nn.functional.silu(model.gate(inputs)) * model.up(inputs)).double().numpy()
+    weights = model.down.weight.detach().double().numpy().T
+    said = removals(np.cov(product.T, bias=True), weights).removable(0.01)
+    assert gate.removable == up.removable == pytest.approx(said)
+    assert gate.group == up.group == "gate+up"
+    assert gate.note == "5 units of gate+up, read by down"
+
+
 def test_a_report_that_was_interrupted_goes_on_to_the_same_figures(tmp_path, monkeypatch):
     kept = replace(OPTIONS, journal=tmp_path / "kept.jsonl")
     whole, calls, real = report(mlp(), examples(), options=OPTIONS), [], removal.removal

@@ -73,3 +73,29 @@ def test_trained_zeros_stay(planted):
     kept = {"1.weight": (torch.rand(12, 16, generator=torch.Generator().manual_seed(0)) > 0.5).float()}
     efficiency_networks.fit(network, planted.train.inputs, planted.train.labels, 1, 0, masks=kept)
     assert ((network[1].weight == 0) == (kept["1.weight"] == 0)).all()
+
+
+def test_a_claim_holds_where_its_worst_share_loses_one_point_at_most():
+    rows = [
+        {
+            "network": "small",
+            "data": "mnist",
+            "method": method,
+            "share": share,
+            "whole": 0.9,
+            "pruned": 0.9,
+            "tuned": 0.9,
+        }
+        for method in efficiency_claims.METHODS
+        for share in (0.4, 0.5, 0.6, 0.95)
+    ]
+    rows[3] |= {"pruned": 0.88, "tuned": 0.895}
+    rows[1] |= {"tuned": 0.88}
+    claimed = efficiency_claims.verdicts(efficiency_claims.summary([*rows, rows[3] | {"pruned": 0.86}]))
+    assert [(row["claim"][:9], row["network"], row["without"], row["with"], row["n"]) for row in claimed] == [
+        ("95 % spar", "small", "does not hold", "holds", 2),
+        ("95 % spar", "small", "holds", "holds", 1),
+        ("remove 40", "small", "holds", "does not hold", 1),
+        ("remove 40", "small", "holds", "holds", 1),
+    ]
+    assert claimed[0]["lost"] == pytest.approx(3)
