@@ -1,7 +1,7 @@
 """What the causal graph achieves over its controls, on networks trained three times.
 
-MNIST needs NDG_DATA and is left out without it. Nothing is chosen on the test examples. Networks are trained once and
-kept in `--networks`, with the figures of each part.
+MNIST and SST-2 need NDG_DATA and are left out without it. Nothing is chosen on the test examples. Networks are trained
+once and kept in `--networks`, with the figures of each part.
 
     python -m benchmarks.causal [--json FILE] [--quick] [--only NAME ...] [--networks DIR]
         [--parts PART ...] [--resume]
@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 import ndg
-from benchmarks.causal_parts import PARTS, Training
+from benchmarks.causal_parts import PARTS, TEXT, Training
 from benchmarks.frame import Figure, parser, run
 from benchmarks.trained import experiment
 from ndg import atomic
@@ -32,7 +32,7 @@ from ndg.causal.recombination import INDEPENDENT, recombine
 from ndg.data import absent
 from ndg.locations import Locations
 
-NETWORKS = ("digits_mlp", "digits_cnn", "mnist_cnn")
+NETWORKS = ("digits_mlp", "digits_cnn", "mnist_cnn", TEXT)
 SEEDS = 3
 KEPT = "causal.json"
 """File in the folder of a training with the figures of its parts."""
@@ -85,6 +85,8 @@ def training_figures(
     training, file = Training(name, seed, folder, quick), folder / f"{name}-{seed}" / KEPT
     kept = json.loads(file.read_text()) if resume and file.is_file() else {}
     for part in parts:
+        if (part == "text") != (name == TEXT):
+            continue
         if part not in kept:
             started = time.process_time()
             figures = dict(PARTS[part](training))

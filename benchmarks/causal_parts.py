@@ -40,6 +40,9 @@ BEFORE, LAYER, BEHIND, CHANNELS = "encoder.relu1", "latent", "decoder.fc1", "enc
 FIT, HELD = 10_000, 5_000
 """Examples of the training split from which hybrids are made, and of the test split on which pairs are judged."""
 
+TEXT = "sst2_small"
+"""The text network, of which only the part `text` is measured."""
+
 MEMBERS = 14
 
 FROZEN = ("digits_mlp", "digits_cnn")
@@ -242,24 +245,35 @@ def three_layers(training: Training) -> Figures:
 
 def channels(training: Training) -> Figures:
     """Interchange accuracy of votes of a convolution's channels; nothing for a network without one."""
-    if CHANNELS not in dict(training.model.named_modules()):
-        return
+    if CHANNELS in dict(training.model.named_modules()):
+        yield from votes_of(training, CHANNELS, "channels")
+
+
+def text(training: Training) -> Figures:
+    """Interchange accuracy of votes of a text network's latents."""
+    yield "test_accuracy", right_share(training.model, training.test)
+    yield from votes_of(training, str(training.model.latent_layer), "text")
+
+
+def votes_of(training: Training, layer: str, prefix: str) -> Figures:
+    """Interchange accuracy of votes of another layer, on fewer examples."""
     fit, pairs = (400, 200) if training.quick else (8000, 4000)
     table = interchange_accuracy(
         training.model,
         *(training.train, training.validation, training.test),
-        CHANNELS,
+        layer,
         settings=AccuracySettings(fit=fit, pairs=pairs),
         options=training.options,
     )
     own, best = table[FITTED], table.best_control
     assert best.lead is not None
     assert best.lead_interval is not None
-    yield "channels_iia", own.right[0] / own.right[1]
-    yield "channels_lead", best.lead
-    yield "channels_lead_low", best.lead_interval[0]
-    yield "channels_neither", own.neither[0] / max(own.neither[1], 1)
-    yield "channels_ceiling", table[BITS].right[0] / table[BITS].right[1]
+    yield f"{prefix}_iia", own.right[0] / own.right[1]
+    yield f"{prefix}_lead", best.lead
+    yield f"{prefix}_lead_low", best.lead_interval[0]
+    if own.neither[1]:
+        yield f"{prefix}_neither", own.neither[0] / own.neither[1]
+    yield f"{prefix}_ceiling", table[BITS].right[0] / table[BITS].right[1]
 
 
 PARTS: dict[str, Callable[[Training], Figures]] = {
@@ -271,6 +285,7 @@ PARTS: dict[str, Callable[[Training], Figures]] = {
     "faithful": faithful,
     "three_layers": three_layers,
     "channels": channels,
+    "text": text,
 }
 
 

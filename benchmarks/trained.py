@@ -16,6 +16,7 @@ TRAININGS: dict[str, list[str]] = {
     "digits_mlp": [],
     "digits_cnn": [],
     "mnist_cnn": ["train.epochs=3", "train.batch_size=128", "train.schedule=cosine", "train.threads=1"],
+    "sst2_small": ["train.threads=1"],
     "cifar10_resnet18": [
         "data.name=cifar10_jpeg", "model.width=16", "train.epochs=3", "train.precision=bfloat16", "train.threads=1"
     ],
