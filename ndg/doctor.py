@@ -11,10 +11,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from ndg.errors import NDGError
+from ndg.extras import DISTRIBUTION, EXTRAS, installed
 from ndg.locations import Locations
 
-PACKAGES = ("torch", "transformers", "numpy", "numba", "networkx", "ray", "pymongo", "pandas", "graphviz",
-            "pygraphviz", "safetensors", "scikit-learn")  # fmt: skip
+PACKAGES = ("torch", "numpy", "numba", "networkx", "pandas", "graphviz", "pygraphviz", "safetensors", "scikit-learn")
+OPTIONAL = ("ray", "pymongo", "transformers", "matplotlib", "pyarrow")
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def examine(locations: Locations) -> list[Finding]:
         ("runs folder", lambda: _writable(locations.runs)),
         ("run log", lambda: _store(locations.store)),
     ]
-    findings = [_package(name) for name in PACKAGES]
+    findings = [_package(name) for name in (*PACKAGES, *OPTIONAL)]
     for name, check in checks:
         try:
             findings.append(Finding(name, check()))
@@ -49,6 +50,8 @@ def _package(name: str) -> Finding:
     try:
         return Finding(name, version(name))
     except PackageNotFoundError:
+        if name in OPTIONAL:
+            return Finding(name, f"not installed; pip install '{DISTRIBUTION}[{EXTRAS[name]}]' if you need it")
         return Finding(name, "not installed", "pip install -r requirements.lock (or `make`) installs every package")
 
 
@@ -78,6 +81,8 @@ def _kernel() -> str:
 def _ray() -> str:
     from ndg.executors import ray
 
+    if not installed("ray"):
+        return "not installed; the executors 'serial' and 'threads' need no package"
     if ray(cpus=1, timeout=60.0).total(operator.mul, 2, [20, 1], "check Ray") != 42:
         raise RuntimeError("Ray added up 40 and 2 wrongly; reinstall ray")
     return f"starts and answers ({version('ray')})"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ndg.errors import ConfigError, check_kind
 from ndg.escape import one_line
+from ndg.extras import require
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,7 +108,11 @@ class Plot:
 
 
 def axes_of(ax: Axes | None, size: tuple[float, float] = (6.4, 4.2)) -> Axes:
-    """The axes, or new ones of so many inches; ConfigError for another value."""
+    """The axes, or new ones of so many inches.
+
+    Raises ConfigError for another value, MissingPackageError without matplotlib.
+    """
+    require("matplotlib", "a plot")
     if ax is None:
         from matplotlib import pyplot
 

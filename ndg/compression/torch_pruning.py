@@ -17,7 +17,8 @@ from torch.nn import functional
 
 from ndg.activations.batches import bare, columns, fixed, forward, join
 from ndg.compression.groups import Group
-from ndg.errors import LayerError, MissingPackageError
+from ndg.errors import LayerError
+from ndg.extras import require
 
 KINDS = {"magnitude": "GroupMagnitudeImportance", "taylor": "GroupTaylorImportance"}
 """Scores by name: norms of all weights that make, scale or read a unit; change of the loss by them, to first order."""
@@ -28,12 +29,9 @@ def scores(model: nn.Module, groups: Mapping[str, Group], examples: Iterable[Any
 
     Raises MissingPackageError without the package, LayerError for attention heads and hidden units.
     """
-    try:
-        import torch_pruning
-    except ImportError:
-        raise MissingPackageError(
-            "this method needs Torch-Pruning: pip install 'ndg[bench]'; the other methods need no package"
-        ) from None
+    require("torch_pruning", "a method of Torch-Pruning", "the other methods need no package")
+    import torch_pruning
+
     for name, group in groups.items():
         if group.kind in ("head", "hidden unit"):
             raise LayerError(

@@ -17,6 +17,7 @@ import torch
 from ndg import atomic
 from ndg.data.inputs import Texts, Tokens
 from ndg.errors import DataError
+from ndg.extras import require
 
 FILE = "tokenizer.json"
 SETTINGS = "tokenizer_config.json"
@@ -47,6 +48,7 @@ class Tokenizer:
         The same texts give the same tokenizer in every process, unlike WordPiece, which breaks ties by the order of a
         hash table. Raises DataError if `vocabulary` has no room for all bytes.
         """
+        require("tokenizers", "a tokenizer")
         from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, processors, trainers
         from tokenizers import Tokenizer as Backend
 
@@ -79,6 +81,7 @@ class Tokenizer:
     @classmethod
     def load(cls, folder: str | Path) -> Tokenizer:
         """Tokenizer of a folder (`tokenizer.json`, or older files); DataError without one."""
+        require("tokenizers", "a tokenizer")
         from tokenizers import Tokenizer as Backend
 
         folder = Path(folder)
@@ -177,6 +180,7 @@ def _single_threaded() -> Iterator[None]:
 
 def _older(folder: Path) -> Any:
     """Tokenizer of a folder without `tokenizer.json`, by its model family."""
+    require("transformers", "a tokenizer without tokenizer.json")
     import transformers
 
     family = "AutoTokenizer"

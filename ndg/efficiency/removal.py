@@ -75,7 +75,9 @@ def removals_of_parts(
     """What can be removed of each part, read by those of `every`; parts in a journal were finished before."""
     widths: dict[str, Removal] = {}
     with opened(_journal(net, seen, options)) as book:
-        together = _decoded(noted(book, 0, lambda: _encoded(removed_together(net, data, parts, seen, options))), Together)
+        together = _decoded(
+            noted(book, 0, lambda: _encoded(removed_together(net, data, parts, seen, options))), Together
+        )
         return {
             part.name: _decoded(
                 noted(book, number, lambda part=part: _encoded({"": removal(part, seen, every, together, widths)})),  # type: ignore[misc]

@@ -14,6 +14,7 @@ import numpy as np
 from ndg.allocation import keep_blocks
 from ndg.errors import WorkerError
 from ndg.executors.ray_session import line, no_usage_statistics
+from ndg.extras import require
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +32,7 @@ class Package:
 def packed(work: Callable[..., Any], shared: Any) -> Package:
     """Function and shared value in one package; WorkerError if pickling fails."""
     buffers: list[PickleBuffer] = []
+    require("ray", "the executor 'ray'", "the executor 'threads' needs no package")
     with no_usage_statistics():
         from ray import cloudpickle
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ndg.errors import WorkerError
+from ndg.extras import require
 from ndg.literal import whole_number
 
 REACH_SECONDS = 10.0
@@ -34,6 +35,7 @@ def session(address: str | None, cpus: int | None, store_bytes: int) -> Iterator
     Without `address` it is RAY_ADDRESS; one that is started here has so many CPUs. Raises WorkerError when there is
     none to be had.
     """
+    require("ray", "the executor 'ray'", "the executor 'threads' needs no package")
     with no_usage_statistics():
         import ray
 

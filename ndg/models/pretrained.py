@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ndg.data.inputs import Form
 from ndg.errors import CheckpointError, ConfigError, ShapeError
+from ndg.extras import require
 from ndg.progress import log
 
 _SHARED = (
@@ -56,6 +57,7 @@ FAMILIES: dict[str, Family] = {
 
 def transformer(family: str, settings: dict[str, Any]) -> nn.Module:
     """Network of a family with fresh weights, without its pooling layer."""
+    require("transformers", f"a network of the {family} family")
     import transformers
 
     family_facts = FAMILIES[family]
@@ -79,6 +81,7 @@ def read(folder: str, family: str, model: str) -> tuple[dict[str, Any], dict[str
             f"model.name={model} needs a pretrained network of the {family} family; {folder} has one of the family "
             f"{model_type!r}; {advice}"
         )
+    require("transformers", "a pretrained network")
     import transformers
 
     family_facts = FAMILIES[family]

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ndg.config import TransFG
 from ndg.data.inputs import Form
 from ndg.errors import CheckpointError, ConfigError, ShapeError
+from ndg.extras import require
 from ndg.models.mlp import ending, origin
 from ndg.models.vit import PatchClassifier, Plan, grid, pair, patch_text, plan_transformer
 
@@ -184,6 +185,7 @@ class Layer(nn.Module):
 
     def __init__(self, settings: dict[str, Any]) -> None:
         super().__init__()
+        require("transformers", "a vision transformer")
         from transformers.activations import ACT2FN
 
         width, inner, eps = settings["hidden_size"], settings["intermediate_size"], settings["layer_norm_eps"]

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ndg.config import ViT
 from ndg.data.inputs import Form
 from ndg.errors import ShapeError
+from ndg.extras import require
 from ndg.models import pretrained
 from ndg.models.mlp import ending, head, last_dense, origin
 
@@ -173,6 +174,7 @@ def build(config: ViT, form: Form, classes: int, architecture: dict[str, Any] | 
     plan = plan_transformer(config, form, architecture)
     grid((form.shape[1], form.shape[2]), pair(plan.settings["patch_size"]))
     if config.pretrained is None:
+        require("transformers", "a vision transformer")
         from transformers import ViTConfig, ViTForImageClassification
 
         settings: dict[str, Any] = {**plan.settings, "num_labels": classes}

@@ -11,6 +11,7 @@ import numpy as np
 
 from ndg.efficiency.result import EfficiencyReport, LayerEfficiency
 from ndg.errors import ConfigError
+from ndg.extras import require
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -160,6 +161,7 @@ def _largest(layers: Sequence[LayerEfficiency]) -> list[LayerEfficiency]:
 
 
 def _figure(width: float, height: float) -> Figure:
+    require("matplotlib", "a figure")
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")

@@ -1,15 +1,14 @@
-"""Fonts of pictures: DejaVu from matplotlib, and fonts of this machine for characters that DejaVu lacks."""
+"""Fonts of pictures: DejaVu, and fonts of this machine for characters that DejaVu lacks."""
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import unicodedata
-from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
 from ndg.escape import html
+from ndg.report.font_files import DEJAVU, characters, system_fonts
 
 SHOWN = 10
 """Missing characters that a message lists."""
@@ -18,12 +17,12 @@ _DRAWN = re.compile("[\\s!-\u0377\u0400-\u0525±·–…→≡━▸─╌┄█
 
 
 def font_config(folder: Path, more: tuple[Path, ...] = ()) -> Path:
-    """Fontconfig file for the fonts of matplotlib and some more font files."""
+    """Fontconfig file for DejaVu and some more font files."""
     beside = folder / "fonts"
     beside.mkdir(exist_ok=True)
     for number, font in enumerate(more):
         (beside / f"{number}{font.suffix}").symlink_to(font)
-    folders = [matplotlib_fonts(), *([beside] if more else [])]
+    folders = [DEJAVU, *([beside] if more else [])]
     path = folder / "fonts.conf"
     path.write_text(
         '<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd">\n<fontconfig>'
@@ -53,7 +52,7 @@ def no_font(missing: str) -> str:
 
 @lru_cache(maxsize=64)
 def _fonts_for(others: frozenset[str]) -> tuple[tuple[Path, ...], str]:
-    missing = others - _characters(matplotlib_fonts() / "DejaVuSans.ttf")
+    missing = others - _characters(DEJAVU / "DejaVuSans.ttf")
     chosen = []
     for font in system_fonts() if missing else ():
         if present := missing & _characters(font):
@@ -64,27 +63,4 @@ def _fonts_for(others: frozenset[str]) -> tuple[tuple[Path, ...], str]:
     return tuple(chosen), "".join(sorted(missing))
 
 
-@lru_cache(maxsize=1024)
-def _characters(font: Path) -> frozenset[str]:
-    """Characters of a font file; none if it cannot be read."""
-    from matplotlib.ft2font import FT2Font
-
-    try:
-        return frozenset(map(chr, FT2Font(str(font)).get_charmap()))
-    except (OSError, RuntimeError, ValueError):
-        return frozenset()
-
-
-def system_fonts() -> Iterator[Path]:
-    """Font files of this machine, upright sans-serif ones first."""
-    from matplotlib.font_manager import findSystemFonts
-
-    styles = ("bold", "black", "italic", "oblique", "mono", "serif")
-    fonts = sorted(map(Path, findSystemFonts()))
-    return iter(sorted(fonts, key=lambda font: sum(style in font.name.lower().replace("sans", "") for style in styles)))
-
-
-def matplotlib_fonts() -> Path:
-    """Folder of the DejaVu fonts, without importing matplotlib, which takes long."""
-    spec = importlib.util.find_spec("matplotlib")
-    return Path(str(spec and spec.origin)).with_name("mpl-data") / "fonts" / "ttf"
+_characters = lru_cache(maxsize=1024)(characters)

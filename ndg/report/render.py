@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ndg import atomic
 from ndg.errors import ConfigError, GraphError, check_kind, nearest
+from ndg.extras import require
 from ndg.graph.formats import EXPORTS
 from ndg.graph.ndg import NDG
 from ndg.graph.of_votes import graph_of
@@ -103,6 +104,7 @@ def plot(graph: NDG | Votes, ax: Axes | None = None, **options: Any) -> Axes:
         raise ConfigError(
             f"a picture has the options {', '.join(known)}; got {unknown[0]!r}; {nearest(unknown[0], known)}"
         )
+    require("matplotlib", "a plot", "`render` and `svg` need no package")
     from matplotlib import image
 
     pixels = image.imread(BytesIO(_picture("png", graph, Look(**options))), format="png")

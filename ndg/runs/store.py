@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from ndg.errors import ConfigError, StoreError, UserError, nearest
+from ndg.extras import require
 from ndg.paths import path_of
 from ndg.runs.provenance import mask
 from ndg.runs.query import Sort
@@ -153,6 +154,7 @@ def server(uri: str) -> Store:
 
     Raises ConfigError for an invalid URI; a server that does not answer is noticed at the first operation.
     """
+    require("pymongo", "a run log on a MongoDB server", "an embedded file needs no package")
     name = mask(uri)
 
     def connect() -> Link:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ndg import atomic, progress
-from ndg.errors import MissingPackageError
+from ndg.extras import require
 
 LOG, METRICS, EVENTS = "log.txt", "metrics.csv", "tensorboard"
 
@@ -91,13 +91,9 @@ def events(folder: Path, wanted: bool, done: int) -> Iterator[Callable[[Row], No
     if not wanted:
         yield lambda row: None
         return
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise MissingPackageError(
-            "train.tensorboard=true needs the package tensorboard, which is not installed; "
-            "`pip install 'ndg[tensorboard]'`, or set train.tensorboard=false"
-        ) from error
+    require("tensorboard", "train.tensorboard=true", "or set train.tensorboard=false")
+    from torch.utils.tensorboard import SummaryWriter
+
     with SummaryWriter(str(folder / EVENTS), purge_step=done + 1) as writer:
 
         def write(row: Row) -> None:

@@ -14,6 +14,7 @@ from ndg.efficiency.paths import Pathways, pathways
 from ndg.efficiency.result import EfficiencyComparison, EfficiencyReport
 from ndg.efficiency.sensitivity import Curve, sensitivity
 from ndg.errors import LayerError
+from ndg.extras import DISTRIBUTION, installed
 from ndg.locations import Locations
 from ndg.options import RunOptions
 from ndg.progress import log
@@ -138,7 +139,10 @@ def _sensitivity(
 
 
 def _pictures(result: EfficiencyReport, curves: dict[str, Curve]) -> dict[str, tuple[str, str]]:
-    """Caption and SVG text of each figure, by name."""
+    """Caption and SVG text of each figure, by name; none without the package that draws them."""
+    if not installed("matplotlib"):
+        log.info("the page has no figures, which need matplotlib: pip install '%s[plots]'", DISTRIBUTION)
+        return {}
     figures = {
         "importance": (
             "Importance of the weights, and its Lorenz curves",

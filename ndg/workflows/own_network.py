@@ -20,6 +20,7 @@ from ndg import data
 from ndg.config import Experiment
 from ndg.data.inputs import IMAGE, TEXT
 from ndg.errors import ConfigError, UserError, check_list
+from ndg.extras import require
 from ndg.locations import Locations
 from ndg.models import pretrained
 from ndg.workflows.subject import AdaptedLoader, Subject, own
@@ -62,6 +63,7 @@ def of_folder(folder: str, experiment: Experiment, where: Locations) -> tuple[Su
     Raises ConfigError or CheckpointError for a folder that cannot be used, or whose network has other classes than the
     data.
     """
+    require("transformers", "a network of --hf")
     import transformers
 
     settings = pretrained.document(

@@ -1,10 +1,11 @@
 """Class names in any script are drawn by a font of this machine, or the missing characters are told."""
 
 import logging
+import struct
 
 import pytest
 
-from ndg.report import fonts
+from ndg.report import font_files, fonts
 from ndg.report.engine import picture
 from ndg.report.render import render
 from tests.report.test_engine import pdf_text
@@ -78,9 +79,39 @@ def test_only_what_fonts_lack_is_told(font, own_fonts):
     assert "and 5 more" in fonts.no_font("".join(map(chr, range(0x4E00, 0x4E0F))))
 
 
-def test_the_fonts_that_are_sought_first_are_upright_and_without_serifs(monkeypatch):
-    pytest.importorskip("matplotlib.font_manager")
-    names = ["/a/SomeSerif.ttf", "/a/NotoSans-BoldItalic.ttf", "/a/NotoSans-Regular.ttf", "/a/NotoSansMono.ttf"]
-    monkeypatch.undo()
-    monkeypatch.setattr("matplotlib.font_manager.findSystemFonts", lambda: names)
-    assert next(fonts.system_fonts()).name == "NotoSans-Regular.ttf"
+def test_the_fonts_that_are_sought_first_are_upright_and_without_serifs(monkeypatch, tmp_path):
+    for name in ("SomeSerif.ttf", "NotoSans-BoldItalic.ttf", "deep/NotoSans-Regular.TTF", "NotoSansMono.ttf", "readme"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    monkeypatch.setattr(font_files, "FOLDERS", {"linux": (str(tmp_path), str(tmp_path / "none"))})
+    monkeypatch.setattr(font_files.sys, "platform", "linux")
+    names = [path.name for path in font_files.system_fonts()]
+    assert len(names) == 4
+    assert names[0] == "NotoSans-Regular.TTF"
+
+
+@pytest.mark.parametrize("name", ["DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSans-Oblique.ttf"])
+def test_characters_of_a_font_are_those_that_freetype_reads(name):
+    ft2font = pytest.importorskip("matplotlib.ft2font")
+    path = font_files.DEJAVU / name
+    assert font_files.characters(path) == frozenset(map(chr, ft2font.FT2Font(str(path)).get_charmap()))
+
+
+def test_characters_of_other_formats_and_of_broken_files(font, tmp_path):
+    assert font_files.characters(font) == {"猫", "犬"}
+    collection = tmp_path / "one.ttc"
+    data = font.read_bytes()
+    head = b"ttcf" + struct.pack(">III", 0x10000, 1, 16)
+    tables = struct.unpack_from(">H", data, 4)[0]
+    moved = bytearray(head + data)
+    for number in range(tables):
+        place = 16 + 12 + 16 * number + 8
+        struct.pack_into(">I", moved, place, struct.unpack_from(">I", moved, place)[0] + 16)
+    collection.write_bytes(moved)
+    assert font_files.characters(collection) == {"猫", "犬"}
+    broken = tmp_path / "broken.ttf"
+    for length in (0, 3, 40, len(data) // 2):
+        broken.write_bytes(data[:length])
+        assert font_files.characters(broken) <= {"猫", "犬"}
+    assert font_files.characters(tmp_path / "none.ttf") == frozenset()

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ndg.errors import MissingPackageError
 from ndg.escape import cell
+from ndg.extras import require
 from ndg.graph import causal_rows
 from ndg.graph.edges import frames, plain
 from ndg.graph.export import Condensed
@@ -53,11 +53,9 @@ def _quoted(text: str) -> str:
 
 def parquet(graph: Condensed) -> Iterator[bytes]:
     """Apache Parquet, with the facts as metadata `ndg`; MissingPackageError without pyarrow."""
-    try:
-        import pyarrow as pa
-        from pyarrow import parquet as pq
-    except ImportError:
-        raise MissingPackageError("Parquet needs pyarrow: pip install 'ndg[parquet]'; CSV needs no package") from None
+    require("pyarrow", "Parquet", "CSV needs no package")
+    import pyarrow as pa
+    from pyarrow import parquet as pq
 
     drain, writer = _Drain(), None
     for frame in _frames(graph):
