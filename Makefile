@@ -17,7 +17,7 @@ FAST := $(addprefix tests/,bits/test_matrix.py bits/test_packing.py graph/test_c
 	conformance/test_binarizers.py test_config.py test_errors.py test_habits.py test_house.py test_intervals.py \
 	test_literal.py test_mutants.py test_nodes.py test_seeds.py test_terminal.py)
 
-.PHONY: help demo test check lint style types fast bench mutants fuzz lock clean
+.PHONY: help demo test check lint style types fast bench mutants fuzz docs lock clean
 
 help:
 	@echo "make demo    install, train three networks on digits, extract and try their graphs, draw and report"
@@ -27,6 +27,7 @@ help:
 	@echo "make bench   benchmarks, side by side with their peers, which it installs (QUICK=--quick: small sizes)"
 	@echo "make mutants small wrong changes of the core: do the tests notice them?"
 	@echo "make fuzz    damage everything that is read, thousands of times (ROUNDS=2000 of each kind): are all refused?"
+	@echo "make docs    build the documentation site into build/site, without warnings"
 	@echo "make clean   remove the environment and caches (runs/ stays)"
 
 $(READY): requirements.lock pyproject.toml
@@ -77,6 +78,10 @@ mutants: $(READY)
 
 fuzz: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tools.fuzz --rounds $(ROUNDS)
+
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "build/site/index.html"
 
 # What an environment made from pyproject.toml holds. torch is written without a local version, so that both its
 # CPU build and its default build satisfy the lock.

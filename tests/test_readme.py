@@ -34,7 +34,7 @@ SCRIPTS = [
     for line in re.findall(r"^    python -m (analysis\..*)$", page, flags=re.MULTILINE)
 ]
 EXAMPLES = {
-    name: re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    name: re.findall(r"```python[^\n]*\n(.*?)```", page, flags=re.DOTALL)
     for name, page in PAGES.items()
     if "```python" in page
 }
@@ -43,6 +43,8 @@ FILES = {
     "docs/mining.md": {"bits.ndg", "graph.graphml", "edges.parquet"},
     "docs/own_network.md": set(),
     "docs/causal.md": set(),
+    "docs/howto/channels_heads.md": set(),
+    "docs/tutorial.md": set(),
 }
 """Files that the example of each page writes."""
 PLACEHOLDERS = ("RUN", "CONFIG")
@@ -60,7 +62,7 @@ def test_the_examples_of_a_page_run_one_after_the_other(name, tmp_path, monkeypa
         assert (tmp_path / "ndg.pdf").read_bytes().startswith(b"%PDF")
 
 
-def test_four_pages_have_an_example():
+def test_every_page_with_an_example_says_what_it_writes():
     assert set(EXAMPLES) == set(FILES)
     for name, files in FILES.items():
         assert len(EXAMPLES[name]) == 1

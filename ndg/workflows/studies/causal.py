@@ -25,7 +25,7 @@ from ndg.workflows.prepare import Prepared
 from ndg.workflows.studies.causal_pictures import pictures
 from ndg.workflows.studies.controls import mining_of
 from ndg.workflows.studies.hidden_votes import HiddenVotes, hidden_votes
-from ndg.workflows.studies.study_record import Findings, per_network
+from ndg.workflows.studies.study_record import Findings, per_network, with_validation
 
 LONGEST = 40
 """Members of a label's order from which the shortest proved beginning is taken."""
@@ -44,7 +44,10 @@ NOTE = (
 )
 
 
-@per_network("causal", "Causal graph of {}")
+WITH_VALIDATION = with_validation("votes choose their margin on validation examples")
+
+
+@per_network("causal", "Causal graph of {}", WITH_VALIDATION)
 def run(prepared: Prepared, run: Run) -> Findings:
     """Effects, votes, sufficient sets and certificates of the layer on trial."""
     subject, layer = prepared.subject, prepared.trial_layer

@@ -6,14 +6,13 @@ from dataclasses import replace
 
 from ndg import seeds
 from ndg.counterfactual import CounterfactualSettings, counterfactual_set
-from ndg.errors import ConfigError
 from ndg.models import checkpoint
 from ndg.options import RunOptions
 from ndg.report.tables import Table
 from ndg.runs.run import Run
 from ndg.workflows.counterfactual import train_on
 from ndg.workflows.prepare import Prepared
-from ndg.workflows.studies.study_record import Findings, per_network
+from ndg.workflows.studies.study_record import Findings, per_network, with_validation
 from ndg.workflows.targets import run_folder
 
 DATA, MODEL = "counterfactual.safetensors", "model.safetensors"
@@ -24,17 +23,10 @@ NOTE = (
 )
 
 
-def with_validation(prepared: Prepared) -> Prepared:
-    """The network itself. Raises ConfigError without validation examples."""
-    if "validation" not in prepared.subject.loaders:
-        raise ConfigError(
-            f"counterfactual training chooses its epoch on validation examples; {prepared.experiment.name} has only "
-            f"{', '.join(prepared.subject.loaders)}; give a loader named validation"
-        )
-    return prepared
+WITH_VALIDATION = with_validation("counterfactual training chooses its epoch on validation examples")
 
 
-@per_network("counterfactual", "Counterfactual training of {}", with_validation)
+@per_network("counterfactual", "Counterfactual training of {}", WITH_VALIDATION)
 def run(prepared: Prepared, run: Run) -> Findings:
     """Train a network, and try it before and after."""
     experiment, subject, graph = prepared.experiment, prepared.subject, prepared.graph

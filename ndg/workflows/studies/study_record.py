@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from ndg import atomic, escape, runs
+from ndg.errors import ConfigError
 from ndg.report.html import Picture, study_page
 from ndg.report.tables import Table
 from ndg.runs.record import RunRecord
@@ -59,6 +60,20 @@ def untried(prepared: Prepared) -> Prepared:
     """The network without a trial, which allows any number of layers."""
     trial = replace(prepared.experiment.trial, interventions=[])
     return prepared.changed(trial=trial)
+
+
+def with_validation(rule: str) -> Callable[[Prepared], Prepared]:
+    """The network itself. Raises ConfigError, which begins with `rule`, where it has no validation examples."""
+
+    def ready(prepared: Prepared) -> Prepared:
+        if "validation" not in prepared.subject.loaders:
+            raise ConfigError(
+                f"{rule}; {prepared.experiment.name} has only {', '.join(prepared.subject.loaders)}; give a loader "
+                "named validation"
+            )
+        return prepared
+
+    return ready
 
 
 def with_layers(prepared: Prepared, layers: Sequence[str]) -> Prepared:
