@@ -273,7 +273,7 @@ def test_each_wrong_thing_is_named(place, capsys, name, message):
 @pytest.mark.parametrize("study", ["causal", "counterfactual"])
 def test_a_study_that_chooses_on_validation_examples_needs_them(place, capsys, study):
     assert align(place, study, "--model", "mine.py:pair", "--layers", "body.1") == 2
-    assert "validation examples; pair has only train, test; give a loader named validation" in capsys.readouterr().err
+    assert "validation examples; mine has only train, test; give a loader named validation" in capsys.readouterr().err
 
 
 def test_a_module_is_found_in_the_current_folder(place):

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 import pytest
 
-pytest.importorskip("material", reason="the site is built by mkdocs-material: pip install 'ndg[docs]'")
+pytest.importorskip("material", reason="make docs: pip install 'neuron-dependency-graphs[docs]'")
 
 from mkdocs.commands.build import build
 from mkdocs.config import load_config
