@@ -99,7 +99,7 @@ class Training:
 
     @cached_property
     def accuracy(self) -> InterchangeAccuracy:
-        settings = AccuracySettings(fit=2000 if self.quick else 20_000, pairs=500 if self.quick else 10_000)
+        settings = AccuracySettings(fit=800 if self.quick else 20_000, pairs=200 if self.quick else 10_000)
         loaders = self.train, self.validation, self.test
         return interchange_accuracy(
             self.model, *loaders, LAYER, like=self.bits, settings=settings, options=self.options
@@ -107,7 +107,7 @@ class Training:
 
     @cached_property
     def effects(self) -> Effects:
-        n = 2000 if self.quick else 20_000
+        n = 1000 if self.quick else 20_000
         hybrids = recombine(self.model, self.train, LAYER, INDEPENDENT, n, like=self.bits, options=self.options)
         return effects(hybrids, LAYER, self.bits)
 
@@ -154,10 +154,11 @@ def label_sets(training: Training) -> Figures:
     """Literals that force a label, against prototypes of the same size."""
     model, graph, train, test = training.model, training.graph, training.train, training.test
     targets = [f"{LABEL}:{label}" for label in training.labels]
-    settings = SetSettings(at_most=MEMBERS, at_least=1.0, examples=100 if training.quick else 512)
+    members = 3 if training.quick else MEMBERS
+    settings = SetSettings(at_most=members, at_least=1.0, examples=50 if training.quick else 512)
     options = training.options
     sets = sufficient_sets(model, graph, train, test, training.effects, targets, settings=settings, options=options)
-    sizes = [MEMBERS] * graph.nodes.labels
+    sizes = [members] * graph.nodes.labels
     prototypes = prototype_sets(model, graph, train, test, LAYER, sizes, options=options)
     aligned = float(np.mean([each.test[1] / each.test[0] for each in sets.sets]))
     best = max(float(total.share[training.labels].mean()) for total in prototypes.values())
@@ -167,7 +168,7 @@ def label_sets(training: Training) -> Figures:
 
 def hidden_sets(training: Training) -> Figures:
     """Literals of the next layer with a set of literals that makes them true."""
-    hidden = common_literals(training.bits, BEHIND)[: 6 if training.quick else None]
+    hidden = common_literals(training.bits, BEHIND)[: 3 if training.quick else None]
     sets = sufficient_sets(
         training.model,
         training.graph,
@@ -196,7 +197,7 @@ def certificates(training: Training) -> Figures:
 def faithful(training: Training) -> Figures:
     """Training towards at most 100 votes, beside controls: all of them for the first seed."""
     quick, options, examples = training.quick, training.options, splits(training.name)
-    settings = FaithfulSettings(steps=20, fit=1000, pairs=300) if quick else FaithfulSettings()
+    settings = FaithfulSettings(steps=5, fit=400, pairs=100) if quick else FaithfulSettings()
     settings = replace(settings, frozen=training.name in FROZEN)
     model, train, bits = training.model, training.train, training.bits
     n = (settings.fit * 3 // 4, settings.fit // 4)
@@ -231,7 +232,7 @@ def three_layers(training: Training) -> Figures:
     model, train, options = training.model, training.train, training.options
     bits = ndg.extract(model, train, [BEFORE, LAYER, BEHIND])
     hybrids = recombine(
-        model, train, BEFORE, INDEPENDENT, 2000 if training.quick else 20_000, like=bits, options=options
+        model, train, BEFORE, INDEPENDENT, 1000 if training.quick else 20_000, like=bits, options=options
     )
     found = effects(hybrids, BEFORE, bits)
     units = bits.nodes.slice(BEFORE)

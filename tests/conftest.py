@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import signal
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -16,6 +17,10 @@ import tests.checking
 
 ROOT = Path(__file__).parent.parent
 
+# Compiled modules are kept, whatever the environment says: two processes collect the same 300 files and start a hundred
+# others, and compiling them anew takes a minute in all.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 tests.checking.check_shapes(ROOT / "ndg")
 

@@ -113,7 +113,9 @@ WITH_BROWSER = ("pictures",)
 def test_a_benchmark_runs_with_quick(name, tmp_path, capsys, monkeypatch, request):
     if name in WITH_RAY:
         request.getfixturevalue("ray_session")
-    monkeypatch.setitem(trained.TRAININGS, "digits_mlp", ["train.epochs=6", "train.schedule=constant"])
+    monkeypatch.setitem(
+        trained.TRAININGS, "digits_mlp", ["train.epochs=6", "train.schedule=constant", "model.widths=[24]"]
+    )
     if name in WITH_BROWSER:
         try:
             browser.program()

@@ -40,6 +40,12 @@ def experiment(name: str = "mlp", **changes: object) -> Experiment:
     return Experiment(model=NETWORKS[name], train=replace(TINY, **changes))
 
 
+def shallow(**changes: object) -> Experiment:
+    """Two epochs of a network without hidden layers."""
+    model = MLP(widths=[], latent=8, dropout=0.2, latent_noise=0.5)
+    return replace(experiment(epochs=2, batch_size=100, **changes), model=model)
+
+
 def figures(history):
     """Rows without the time that they took."""
     return [
