@@ -28,7 +28,7 @@ from ndg.allocation import keep_blocks
 ROOT = Path(__file__).parent.parent
 CHILD = "import sys, benchmarks.align as align; align.child(*sys.argv[1:])"
 TABLES = ("trials.csv", "curves.csv", "interchange.csv", "minimal.csv", "edges_tried.csv", "scores.csv")
-QUICK = ["trial.graphs=[]", "trial.minimal=10"]
+QUICK = ["data.limit=600", "trial.graphs=[]", "trial.draws=1", "trial.pool=128", "trial.minimal=10"]
 """Settings of the short alignment on digits."""
 BATCHES, PARTS = 20, 10
 """Compute batches of the bare passes, which are timed before and after the alignment, and times of each part."""

@@ -38,7 +38,8 @@ def test_an_own_network(tmp_path):
 
 
 def test_an_own_model_for_align(tmp_path):
-    told = run("own_model_for_align.py", tmp_path, "trial.minimal=20", "--executor", "serial", "--device", "cpu")
+    less = ("trial.minimal=20", "trial.draws=1")
+    told = run("own_model_for_align.py", tmp_path, *less, "--executor", "serial", "--device", "cpu")
     assert "own_model_for_align  paper 5" in told
     (report,) = (tmp_path / "runs").glob("*/report.html")
     assert "24 units of encoder.act" in report.read_text()

@@ -8,6 +8,9 @@ from ndg.cli import main
 
 pytestmark = pytest.mark.slow
 
+LESS = ["trial.minimal=20", "trial.pool=256", "trial.draws=1", "trial.graphs=[shuffled_labels]", "report.max_nodes=40"]
+"""Fewer draws and controls than by default: other tests have them all."""
+
 
 @pytest.mark.parametrize("name", ["mnist_even_cnn", "sst2_distilbert", "cub200_transfg"])
 def test_a_smoke_run_trains_and_aligns_on_generated_files(name, tmp_path, capsys, monkeypatch):
@@ -27,7 +30,7 @@ def test_a_smoke_run_trains_and_aligns_on_generated_files(name, tmp_path, capsys
     assert {"config.yaml", "log.txt", "metrics.csv", "model.safetensors"} <= kept
     assert ("tokenizer.json" in kept) == (name == "sst2_distilbert")
 
-    assert main(["align", name, "trial.minimal=20", "--executor", "serial", *options]) == 0
+    assert main(["align", name, *LESS, "--executor", "serial", *options]) == 0
     aligned = json.loads(capsys.readouterr().out)[0]
     assert aligned["parent"] == trained["_id"]
     assert aligned["status"] == "COMPLETED"
