@@ -144,9 +144,13 @@ def test_without_such_a_run_a_script_says_how_to_train_it(folder, capsys):
 
 
 def test_fitness_metrics_and_apoptosis_are_measured_in_tables(tmp_path, monkeypatch, capsys):
-    for name, size in (("BATCH", 64), ("BATCHES", 2), ("TIMED", 1)):
+    for name, size in (("BATCH", 64), ("BATCHES", 2), ("STAGES", 2), ("TIMED", 1)):
         monkeypatch.setattr(fitness_table, name, size)
     monkeypatch.setattr(apoptosis_table, "TUNING", 1)
+    narrow = tmp_path / "digits_mlp.yaml"
+    narrow.write_text(config.find("digits_mlp").read_text().replace("widths: [512]", "widths: [32]"))
+    assert config.load(narrow).model.widths == [32]
+    monkeypatch.setattr(config, "configs", lambda: {"digits_mlp": narrow})
     for table, rows in ((fitness_table, 22), (apoptosis_table, 8)):
         name = table.__name__.rpartition(".")[2]
         words = ["--quick", "--configs", "digits_mlp", "--seeds", "0", "--folder", str(tmp_path / name)]

@@ -18,7 +18,7 @@ from tests.test_estimates import STAGES
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
-QUICK = ["train.epochs=6", "train.schedule=constant", "importance.n_steps=5"]
+QUICK = ["model.widths=[64]", "train.epochs=6", "train.schedule=constant", "importance.n_steps=5"]
 FEWER = ["trial.graphs=[]", "trial.curve=false", "trial.interchange=false", "trial.edges=false", "trial.minimal=0"]
 """Leaves out of a trial what a test is not about; `aligned` has all of it."""
 
@@ -111,12 +111,12 @@ def test_results_lie_where_queries_look_for_them(aligned):
 
 
 @in_a_file
-def test_aligning_again_gives_the_same_figures_and_so_does_ray(aligned, capsys):
+def test_aligning_again_gives_the_same_figures_and_so_does_ray(aligned, ray_session, capsys):
     _, _, options, record = aligned
     again = []
     for executor in ("serial", "ray"):
         assert (
-            main(["align", record["parent"], *QUICK[2:], *FEWER[1:], *options, "--executor", executor, "--json"]) == 0
+            main(["align", record["parent"], *QUICK[3:], *FEWER[1:], *options, "--executor", executor, "--json"]) == 0
         )
         again += json.loads(capsys.readouterr().out)
     for other in again:
@@ -197,7 +197,7 @@ def test_a_graph_is_drawn_and_exported_again_from_its_run(aligned, tmp_path, cap
 def test_without_a_config_every_one_at_hand_is_trained_and_aligned(tmp_path, capsys, monkeypatch):
     monkeypatch.delenv("NDG_DATA", raising=False)
     options = ["--runs", str(tmp_path)]
-    assert main(["train", "train.epochs=1", *options, "--json"]) == 0
+    assert main(["train", "train.epochs=1", "data.limit=300", *options, "--json"]) == 0
     out, err = capsys.readouterr()
     bundled = [name for name in config.configs() if name.startswith("digits")]
     assert [record["name"] for record in json.loads(out)] == bundled
@@ -206,6 +206,7 @@ def test_without_a_config_every_one_at_hand_is_trained_and_aligned(tmp_path, cap
     assert "estimate" in err.partition("train digits")[0]
     quick = [
         "train.epochs=1",
+        "data.limit=300",
         "trial.interventions=Q",
         "importance.methods=[]",
         "report.max_nodes=12",
@@ -288,7 +289,7 @@ def test_a_picture_that_takes_too_long_costs_the_picture_and_no_figure(home, cap
     folder, _, options = home
     loud = [option for option in options if option != "-q"]
     quick = ["report.timeout=0.0001", "trial.interventions=Q", "importance.methods=[]", "--executor", "serial"]
-    assert main(["align", "digits_mlp", *QUICK[:2], *FEWER, *loud, *quick, "--json"]) == 0
+    assert main(["align", "digits_mlp", *QUICK[:3], *FEWER, *loud, *quick, "--json"]) == 0
     out, err = capsys.readouterr()
     assert "warning: no picture: layout by dot must end within 0.0001 s" in err
     (record,) = json.loads(out)

@@ -24,7 +24,7 @@ from ndg.workflows.score_request import weighted_layers
 
 pytestmark = pytest.mark.slow
 
-QUICK = ["train.epochs=6", "train.schedule=constant"]
+QUICK = ["train.epochs=6", "train.schedule=constant", "model.widths=[64]"]
 PLAIN = ["trial.interventions=[]", "report.max_nodes=12"]
 
 
