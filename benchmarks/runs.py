@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,7 +28,8 @@ import numpy as np
 from benchmarks.frame import Figure, parser, run
 from ndg import runs
 from ndg.config import Experiment
-from ndg.runs import merging, record
+from ndg.runs import record
+from ndg.runs.embedded import EmbeddedLink, write
 from ndg.runs.log import Log
 
 EXPERIMENT = Experiment(name="digits_mlp", seed=3)
@@ -120,7 +122,7 @@ def rows(most: int) -> Iterator[Figure]:
 
 
 def queries(count: int) -> Iterator[Figure]:
-    """Seconds of a list, a filter, one run, and a frame, in an embedded file of many runs."""
+    """Seconds of a list, a filter, one run, and a frame, in an embedded file of many runs with their folders."""
     draw = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         ids = _fill(Path(folder), count, draw)
@@ -129,18 +131,29 @@ def queries(count: int) -> Iterator[Figure]:
             "list": lambda log: log.find(limit=20, metrics=False),
             "filter": lambda log: log.find(best, limit=20, metrics=False),
             "show": lambda log: log.get(ids[count // 2][-12:]),
+            "frame": lambda log: log.frame(),
         }
         for name, use in uses.items():
             with runs.open(Path(folder) / "ndg.db") as log:
                 begun = time.perf_counter()
                 use(log)
                 yield f"{name}_10k_seconds", time.perf_counter() - begun, f"of {count:,} align runs"
+        script = f"import pandas; {MEGABYTES}; before = megabytes(); from ndg import runs; "
+        script += f"runs.open({str(Path(folder) / 'ndg.db')!r}).frame(); print(megabytes() - before)"
+        used = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+        yield "frame_10k_megabytes", float(used), "growth of a process by the frame"
         size = (Path(folder) / "ndg.db").stat().st_size
         yield "kilobytes_per_run", size / count / 1e3, "in the embedded file"
 
 
+MEGABYTES = "import resource; megabytes = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3"
+
+
 def _fill(folder: Path, count: int, draw: np.random.Generator) -> list[str]:
-    """Ids of `count` runs with as many figures as an align run has, written to `folder/ndg.db`."""
+    """Ids of `count` runs with as many figures as an align run has, written to `folder/ndg.db`.
+
+    Each has a folder with a journal of the right length, which has no content.
+    """
     splits = ("train", "validation", "test")
     with runs.start(None, "align", EXPERIMENT, folder / "one") as logged:
         for stage in ("q", "g1", "g2", "prototype", "random"):
@@ -148,15 +161,20 @@ def _fill(folder: Path, count: int, draw: np.random.Generator) -> list[str]:
                 by_class = {str(i): {"aligned": 0.9, "changed": 0.1, "n": 100, "low": 0.8} for i in range(40)}
                 logged.result(f"trial.{stage}.{split}", {"aligned": 0.5, "n": 4000, "by_class": by_class})
     base, ids = logged.record, []
-    store = runs.connect(folder / "ndg.db")
-    for number in range(count):
-        id = f"20261101-{number:06}-digits_mlp-align-{number:04x}"
-        trial = base["results"]["trial"]
-        q = {**trial["q"], "test": {**trial["q"]["test"], "aligned": float(draw.random())}}
-        results = {"trial": {**trial, "q": q}}
-        merging.put(store, {**base, "_id": id, "results": results, "folder": str(folder / id)})
-        ids.append(id)
-    store.close()
+    shutil.rmtree(folder / "one")
+    link = EmbeddedLink(folder / "ndg.db")
+    with link.writing() as writer:
+        for number in range(count):
+            id = f"20261101-{number:06}-digits_mlp-align-{number:04x}"
+            trial = base["results"]["trial"]
+            q = {**trial["q"], "test": {**trial["q"]["test"], "aligned": float(draw.random())}}
+            own = {"_id": id, "results": {"trial": {**trial, "q": q}}, "folder": str(folder / id)}
+            write(writer, record.signed({**base, **own}))
+            (folder / id).mkdir()
+            with (folder / id / record.RECORD).open("wb") as journal:
+                journal.truncate(base["journal"])
+            ids.append(id)
+    link.close()
     return ids
 
 

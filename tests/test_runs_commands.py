@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -84,3 +86,70 @@ def test_a_run_is_tagged_noted_and_found_by_path(said, root: Path):
     code, out, _ = said("note", "last", "the one", "--json")
     assert (code, json.loads(out)) == (0, {"_id": newest.id, "tags": ["paper"], "notes": "the one"})
     assert Path(said("path", "last")[1].strip()).resolve() == newest.folder
+
+
+def test_one_section_of_a_run_is_shown(said):
+    code, out, _ = said("show", "last:train", "--config")
+    assert code == 0
+    assert all(line.startswith("config.") for line in out.splitlines())
+    assert said("show", "last", "--results", "train.größe (50%)")[1].split() == ["results.train.größe", "(50%)", "3"]
+    assert "results.train.test_accuracy" in said("show", "last", "--results")[1]
+    code, _, err = said("show", "last", "--results", "train.test_acuracy")
+    assert (code, "nearest: results.train.test_accuracy" in err) == (2, True)
+    assert said("show", "last:align")[0] == 2
+
+
+def test_a_table_of_runs_is_written_as_parquet(said, tmp_path: Path, monkeypatch):
+    import pandas as pd
+
+    path = tmp_path / "runs.parquet"
+    assert said("runs", "--sort", "name", "--parquet", str(path), "--columns", "name", "tags", "seeds")[0] == 0
+    table = pd.read_parquet(path)
+    assert table.index.name == "id"
+    assert list(table["seeds.seed"]) == [1, 2, 3]
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    code, _, err = said("runs", "--parquet", str(path))
+    assert (code, "pip install 'ndg[parquet]'" in err) == (2, True)
+
+
+def test_the_report_of_a_run_is_opened(said, root: Path, monkeypatch):
+    pages = []
+    monkeypatch.setattr("webbrowser.open", pages.append)
+    code, _, err = said("open", "last")
+    assert (code, "has no report" in err) == (2, True)
+    folder = runs.open(root).get("last").folder
+    (folder / "ndg.pdf").touch()
+    assert said("open", "last")[0] == 0
+    assert pages == [(folder / "ndg.pdf").as_uri()]
+
+
+@pytest.mark.parametrize("kind", ["file", "memory"])
+def test_runs_are_copied_between_logs_without_loss(said, root: Path, tmp_path: Path, kind: str):
+    other = str(tmp_path / "other.db") if kind == "file" else f"memory://{tmp_path.name}"
+    code, out, _ = said("export", other, "name!=net3", "--json")
+    assert code == 0
+    copies, records = runs.open(other).find(), runs.open(root).find({"name": {"$ne": "net3"}})
+    assert [run.id for run in copies] == json.loads(out)
+    assert copies == records
+    back = str(tmp_path / "back.db")
+    assert cli.main(["import", other, "--store", back]) == 0
+    assert runs.open(back).find() == records
+    code, _, err = said("export", str(root / "ndg.db"))
+    assert (code, "are copied from one run log to another" in err) == (2, True)
+
+
+def test_a_removed_run_lies_in_the_trash(tmp_path: Path, monkeypatch, capsys):
+    with runs.start(None, "train", Experiment(name="net"), tmp_path) as run:
+        assert cli.main(["rm", run.id, "--yes", "--runs", str(tmp_path)]) == 2
+        assert "still on" in capsys.readouterr().err
+    assert cli.main(["rm", run.id, "--runs", str(tmp_path)]) == 2
+    assert "say --yes" in capsys.readouterr().err
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    for answer, code in (("n", 2), ("y", 0)):
+        monkeypatch.setattr("builtins.input", lambda _, answer=answer: answer)
+        assert cli.main(["rm", run.id, "--runs", str(tmp_path)]) == code
+    assert runs.open(tmp_path).find() == []
+    kept = tmp_path / ".trash" / run.id
+    assert kept.is_dir()
+    kept.rename(tmp_path / run.id)
+    assert runs.open(tmp_path).adopt(tmp_path) == [run.id]

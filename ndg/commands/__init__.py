@@ -2,6 +2,7 @@
 
 from ndg.commands.align import align
 from ndg.commands.compress import compress
+from ndg.commands.edit import export, import_, note, open, path, rm, tag, untag
 from ndg.commands.efficiency import efficiency
 from ndg.commands.prune import prune
 from ndg.commands.resources import completion, configs, data, doctor
@@ -11,19 +12,16 @@ from ndg.commands.runs import (
     diff,
     explain,
     explore,
-    note,
-    path,
     render,
     runs,
     show,
     sync,
-    tag,
-    untag,
 )  # fmt: skip
 from ndg.commands.score import score
 from ndg.commands.train import train
 
 __all__ = [
     "align", "best", "compare", "completion", "compress", "configs", "data", "diff", "doctor", "efficiency", "explain",
-    "explore", "note", "path", "prune", "render", "runs", "score", "show", "sync", "tag", "train", "untag",
+    "explore", "export", "import_", "note", "open", "path", "prune", "render", "rm", "runs", "score", "show", "sync",
+    "tag", "train", "untag",
 ]  # fmt: skip

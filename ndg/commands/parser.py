@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Collection
 from functools import partial
+from keyword import iskeyword
 from typing import Any
 
 from ndg import __version__, commands
@@ -108,7 +109,7 @@ def make_parser(program: str, arguments: Collection[str] | None = None) -> Parse
             description=f"{help[0].upper()}{help[1:]}.",
             epilog=f"example: {prog} {example}".rstrip(),
         )
-        subparser.set_defaults(act=getattr(commands, name))
+        subparser.set_defaults(act=getattr(commands, f"{name}_" if iskeyword(name) else name))
         return subparser
 
     for name, help, example, fill in SLOW:
@@ -124,12 +125,15 @@ def make_parser(program: str, arguments: Collection[str] | None = None) -> Parse
     runs.add("--columns", "fields to show", metavar="PATH", nargs="+")
     runs.add_flag("--csv", "the table as CSV")
     runs.add_flag("--md", "the table as Markdown")
+    runs.add("--parquet", "write the table as Parquet, with all --columns or the usual ones", metavar="FILE")
     runs.add_flag("--json", "whole run documents as JSON")
     runs.choices = ("operators",)
 
     show = command("show", "show one run", "last")
-    show.add("run", "run id, a unique part of one, or last (default)")
+    show.add("run", "run id, a unique part of one, last (default), or last:KIND")
     show.add_flag("--all", "all of it, also on a terminal (in a file or a pipe: always)")
+    show.add_flag("--config", "its config, a line per key")
+    show.add("--results", "its results, or those below a path", metavar="PATH", nargs="?", const="")
     show.add_flag("--json", "the whole run document as JSON")
 
     compare = command("compare", "show what differs between runs, configs first", "RUN RUN")
@@ -153,6 +157,22 @@ def make_parser(program: str, arguments: Collection[str] | None = None) -> Parse
     note.add_flag("--json", "tags and notes as JSON")
     path = command("path", "print the folder of a run", "last")
     path.add("run", "run id, a unique part of one, or last (default)")
+
+    page = command("open", "open the report of a run in the browser", "last")
+    page.add("run", "run id, a unique part of one, or last (default)")
+    rm = command("rm", "remove runs from the log; their folders move to the trash", "last")
+    rm.add("run", "one or more runs: ids, or unique parts of ids", nargs="+")
+    rm.add_flag("--yes", "do not ask")
+
+    for name, help, example in (
+        ("export", "copy runs to another run log", "mongodb://HOST/ndg kind=train"),
+        ("import", "copy runs from another run log", "old/ndg.db"),
+    ):
+        copies = command(name, help, example)
+        copies.add("uri", "the other run log: mongodb://... or a file", metavar="URI")
+        copies.add("condition", "conditions, as of `ndg runs`", **CONDITION)
+        copies.add("--where", "a MongoDB query", metavar="JSON")
+        copies.add_flag("--json", "ids of the copied runs, as JSON")
 
     sync = command("sync", "bring runs from their folders into a run log that is behind", "--store mongodb://HOST/ndg")
     sync.add_flag("--json", "ids of the runs that were brought, as JSON")

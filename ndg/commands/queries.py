@@ -8,11 +8,15 @@ import json
 import re
 from argparse import Namespace
 from collections.abc import Iterable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from ndg import escape, terminal
-from ndg.errors import UserError
+from ndg import atomic, escape, terminal
+from ndg.errors import MissingPackageError, UserError
 from ndg.runs.record import RunRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS = ("kind", "name", "status")
 OPERATORS = {"=": "$eq", "!=": "$ne", ">": "$gt", ">=": "$gte", "<": "$lt", "<=": "$lte", "~": "$regex"}
@@ -48,6 +52,23 @@ def text(records: Sequence[RunRecord], paths: Sequence[str], form: str, width: i
         lines = [heads, ["---"] * len(heads), *cells]
         return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
     return terminal.table([heads, *cells], width=width) if cells else "no runs"
+
+
+def write_parquet(table: pd.DataFrame, path: str) -> Path:
+    """Write a frame of runs as Parquet; lists as JSON. Raises MissingPackageError without pyarrow."""
+    try:
+        import pyarrow as pa
+        from pyarrow import parquet as pq
+    except ImportError:
+        raise MissingPackageError("Parquet needs pyarrow: pip install 'ndg[parquet]'; --csv needs no package") from None
+    table = table.copy()
+    for name in table:
+        kinds = {type(value) for value in table[name]} - {type(None)}
+        if kinds & {list, dict} or (len(kinds) > 1 and str in kinds):
+            table[name] = [None if value is None else json.dumps(value, ensure_ascii=False) for value in table[name]]
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pandas(table), buffer)
+    return atomic.write(Path(path), buffer.getvalue())
 
 
 def compared(records: Sequence[RunRecord], width: int | None = None) -> str:

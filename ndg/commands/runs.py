@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable
 from pathlib import Path
 
 from ndg import terminal
@@ -27,6 +26,10 @@ def runs(options: Namespace, where: Locations) -> int:
         raise UserError(f"--limit is at least 1; got {options.limit}")
     query = queries.query(options.where, options.condition)
     with runs.open(where.store, local=where.runs) as log:
+        if options.parquet:
+            table = log.frame(query, options.sort or NEWEST, options.limit, options.columns)
+            say(near(queries.write_parquet(table, options.parquet)))
+            return 0
         records = log.find(query, options.sort or NEWEST, options.limit, metrics=options.json)
     shape = terminal.size()
     width, form = shape and shape[0], "csv" if options.csv else "md" if options.md else ""
@@ -63,39 +66,6 @@ def best(options: Namespace, where: Locations) -> int:
     return output(options, text, records[0])
 
 
-def tag(options: Namespace, where: Locations) -> int:
-    """Add tags to a run."""
-    return _edit(options, where, lambda log: log.tag(options.run, *options.tags))
-
-
-def untag(options: Namespace, where: Locations) -> int:
-    """Remove tags from a run."""
-    return _edit(options, where, lambda log: log.untag(options.run, *options.tags))
-
-
-def note(options: Namespace, where: Locations) -> int:
-    """Set the notes of a run."""
-    return _edit(options, where, lambda log: log.note(options.run, options.text))
-
-
-def path(options: Namespace, where: Locations) -> int:
-    """Print the folder of a run."""
-    from ndg import runs
-
-    with runs.open(where.store, local=where.runs) as log:
-        say(near(log.get(options.run).locate(where.runs)))
-    return 0
-
-
-def _edit(options: Namespace, where: Locations, change: Callable[[Log], RunRecord]) -> int:
-    from ndg import runs
-
-    with runs.open(where.store, local=where.runs) as log:
-        record = change(log)
-    text = f"{record.id}  tags: {', '.join(record['tags']) or 'none'}  notes: {record['notes'] or 'none'}"
-    return output(options, text, {name: record[name] for name in ("_id", "tags", "notes")})
-
-
 def show(options: Namespace, where: Locations) -> int:
     """Show one run: on a terminal its chief figures, or all with --all."""
     from ndg import runs
@@ -104,6 +74,9 @@ def show(options: Namespace, where: Locations) -> int:
     with runs.open(where.store, local=where.runs) as log:
         record = log.get(options.run)
     shape = terminal.size()
+    if not options.json and (options.config or options.results is not None):
+        section = "config" if options.config else ".".join(filter(None, ["results", options.results]))
+        return output(options, show.leaves(record, section, shape and shape[0]), record)
     if options.json or options.all or shape is None:
         return output(options, show.text(record, width=shape and shape[0]), record)
     return output(options, show.screen(record, _figures(record, shape[0]), *shape), record)

@@ -1,36 +1,40 @@
 """The embedded store: one SQLite file with the parts of documents.
 
-    runs    number, id
-    parts   path, run (a number), text: the JSON of a part, see `ndg.runs.parts`
+    runs    number, id, head and summary (`ndg.runs.summary`), damage (why the document is no whole record), sum
+    parts   path, run (a number), text: the JSON of a part, see `ndg.runs.parts`, sum
 
-Rows of `parts` lie in the order of their paths, so that a query reads the few kilobytes of the parts that it names, of
-all runs, one after the other. Reading opens the file read-only.
+Rows of `parts` lie in the order of their paths. A query reads the heads, summaries where it names a field in them, and
+of each other field the one part that holds it. Each row has a checksum. Reading opens the file read-only.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
 from ndg.errors import StoreError
-from ndg.runs import earlier_file, parts
+from ndg.runs import earlier_file, parts, record
+from ndg.runs.reading import Reading, checksum
+from ndg.runs.reading import document as assembled
 from ndg.runs.selection import Selection
+from ndg.runs.summary import HEAD, SUMMARY, packed
 
-VERSION: Final = 3
+VERSION: Final = 4
 """Of the layout; files of neosqlite have 0."""
 BUSY: Final = 30.0
 """Seconds that a writer waits for another process to finish writing to the same file."""
 
 PAGE: Final = 16_384
 """Bytes of a page, which holds a part inside."""
-
+KNOWN: Final = frozenset((*HEAD, "_id"))
 LAYOUT: Final = f"""
-CREATE TABLE runs (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE);
-CREATE TABLE parts (path TEXT NOT NULL, run INTEGER NOT NULL, text TEXT NOT NULL, PRIMARY KEY (path, run))
-    WITHOUT ROWID;
+CREATE TABLE runs (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, head TEXT NOT NULL, summary TEXT NOT NULL,
+    damage TEXT NOT NULL, sum BLOB NOT NULL);
+CREATE TABLE parts (path TEXT NOT NULL, run INTEGER NOT NULL, text TEXT NOT NULL, sum BLOB NOT NULL,
+    PRIMARY KEY (path, run)) WITHOUT ROWID;
 CREATE INDEX parts_of_run ON parts (run);
 PRAGMA user_version = {VERSION};
 """
@@ -48,45 +52,37 @@ class EmbeddedLink:
         reader = self._read_only()
         if reader is None:
             return []
-        version = _version(reader)
-        if version == 0:
+        if _version(reader) < VERSION:
             return selection.among(earlier_file.documents(reader))
-        ids = dict(reader.execute("SELECT number, id FROM runs"))
-        if (id := selection.id) is not None:
-            ids = {number: name for number, name in ids.items() if name == id}
-        chosen = list(ids)
+        reading = Reading(reader, selection.id)
+        chosen: Collection[int] = reading.ids
+        if early := selection.names & KNOWN:
+            chosen = selection.narrowed(reading.partly(chosen, early, whole=False)[0], KNOWN)
         if selection.names:
-            exact, _ = parts.needed(selection.names, whole=False)
-            documents = _assembled(ids, _named(reader, exact) if id is None else _of_runs(reader, ids))
-            chosen = selection.choose(documents)
-        chosen = chosen[: selection.limit]
-        wanted = {number: ids[number] for number in chosen}
-        if 1 in selection.fields.values() and id is None:
-            whole = _assembled(wanted, _kept(reader, selection.fields))
+            chosen = selection.choose(reading.partly(chosen, selection.names, whole=False)[0])
+        numbers = list(chosen)[: selection.limit]
+        if selection.wanted:
+            documents, more = reading.partly(numbers, selection.wanted, whole=True)
         else:
-            whole = _assembled(wanted, _of_runs(reader, chosen))
-        return [selection.trim(whole[number]) for number in chosen]
+            documents, more = reading.whole(numbers), numbers
+        damage = reading.damaged
+        return [
+            selection.trim(documents[number], damage.get(number, ""))
+            if number in more or number in damage
+            else documents[number]
+            for number in numbers
+        ]
 
     def change(self, id: str, edit: Callable[[dict[str, Any] | None], dict[str, Any] | None]) -> None:
-        with self._writing() as writer:
+        with self.writing() as writer:
             row = writer.execute("SELECT number FROM runs WHERE id = ?", (id,)).fetchone()
             before = dict(writer.execute("SELECT path, text FROM parts WHERE run = ?", row)) if row else {}
-            document = edit(_document(id, before) if row else None)
-            if document is None:
-                after: dict[str, str] = {}
-                writer.execute("DELETE FROM runs WHERE id = ?", (id,))
-            else:
-                after = parts.take_apart(document)
-            if row:
-                number = row[0]
-            elif document is not None:
-                number = writer.execute("INSERT INTO runs (id) VALUES (?)", (id,)).lastrowid
-            else:
-                return
-            gone = [(path, number) for path in before if path not in after]
-            changed = [(path, number, text) for path, text in after.items() if before.get(path) != text]
-            writer.executemany("DELETE FROM parts WHERE path = ? AND run = ?", gone)
-            writer.executemany("INSERT OR REPLACE INTO parts VALUES (?, ?, ?)", changed)
+            document = edit(assembled(id, before) if row else None)
+            if document is not None:
+                write(writer, document, row[0] if row else None, before)
+            elif row:
+                writer.execute("DELETE FROM runs WHERE number = ?", row)
+                writer.execute("DELETE FROM parts WHERE run = ?", row)
 
     def close(self) -> None:
         for connection in (self._reader, self._writer):
@@ -113,7 +109,7 @@ class EmbeddedLink:
             writer.execute("PRAGMA journal_mode = DELETE")  # which needs no second file to be read
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self) -> Iterator[sqlite3.Connection]:
         """A transaction, in a file of the present layout."""
         if self._writer is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -130,9 +126,7 @@ class EmbeddedLink:
                 for statement in filter(str.strip, LAYOUT.split(";")):
                     writer.execute(statement)
                 for document in earlier:
-                    number = writer.execute("INSERT INTO runs (id) VALUES (?)", (document["_id"],)).lastrowid
-                    rows = [(path, number, text) for path, text in parts.take_apart(document).items()]
-                    writer.executemany("INSERT INTO parts VALUES (?, ?, ?)", rows)
+                    write(writer, document)
             yield writer
             writer.execute("COMMIT")
         except BaseException:
@@ -179,40 +173,24 @@ def _check(version: int) -> None:
         raise StoreError(f"its layout is at most {VERSION}, unless a newer ndg wrote it; got {version}")
 
 
-def _named(reader: sqlite3.Connection, paths: Iterable[str]) -> Iterator[tuple[int, str, str]]:
-    for path in paths:
-        for run, text in reader.execute("SELECT run, text FROM parts WHERE path = ?", (path,)):
-            yield run, path, text
-
-
-def _kept(reader: sqlite3.Connection, fields: Iterable[str]) -> Iterator[tuple[int, str, str]]:
-    """All parts of some fields."""
-    exact, inside = parts.needed(fields, whole=True)
-    yield from _named(reader, exact)
-    for start in inside:
-        within = (start, start[:-1] + "-")  # the character after the comma
-        yield from reader.execute("SELECT run, path, text FROM parts WHERE path > ? AND path < ?", within)
-
-
-def _of_runs(reader: sqlite3.Connection, numbers: Iterable[int]) -> Iterator[tuple[int, str, str]]:
-    for number in numbers:
-        for path, text in reader.execute("SELECT path, text FROM parts WHERE run = ?", (number,)):
-            yield number, path, text
-
-
-def _assembled(ids: Mapping[int, str], rows: Iterable[tuple[int, str, str]]) -> dict[int, dict[str, Any]]:
-    """Documents by their numbers, of the parts in these rows."""
-    texts: dict[int, dict[str, str]] = {number: {} for number in ids}
-    for run, path, text in rows:
-        if run in texts:
-            texts[run][path] = text
-    return {number: _document(ids[number], of_run) for number, of_run in texts.items()}
-
-
-def _document(id: str, texts: Mapping[str, str]) -> dict[str, Any]:
-    """The document of these parts; damaged ones are left out, which the checksums of the document show."""
-    try:
-        document = parts.put_together(texts)
-    except (ValueError, TypeError, AttributeError, RecursionError):
-        document = {}
-    return {**document, "_id": id}
+def write(
+    writer: sqlite3.Connection,
+    document: dict[str, Any],
+    number: int | None = None,
+    before: Mapping[str, str] | None = None,
+) -> None:
+    """Write a document; of one that is there (`number`) only the parts that differ from `before`."""
+    before, id = before or {}, document["_id"]
+    after = parts.take_apart(document)
+    texts = (packed(document, HEAD), packed(document, SUMMARY), record.damage(document))
+    row = (*texts, checksum(id, *texts))
+    if number is None:
+        query = "INSERT INTO runs (id, head, summary, damage, sum) VALUES (?, ?, ?, ?, ?)"
+        number = writer.execute(query, (id, *row)).lastrowid
+    else:
+        query = "UPDATE runs SET head = ?, summary = ?, damage = ?, sum = ? WHERE number = ?"
+        writer.execute(query, (*row, number))
+    gone = [(path, number) for path in before if path not in after]
+    changed = [(path, number, text, checksum(text)) for path, text in after.items() if before.get(path) != text]
+    writer.executemany("DELETE FROM parts WHERE path = ? AND run = ?", gone)
+    writer.executemany("INSERT OR REPLACE INTO parts VALUES (?, ?, ?, ?)", changed)

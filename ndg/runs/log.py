@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -56,30 +56,47 @@ class Log(AbstractContextManager["Log"]):
         Damaged documents are left out with a warning. The folder of a run is the one beside the log, or in the folder
         of runs, where a run of its id is there.
         """
-        newer = self._newer(where)
-        most = limit and limit + len(newer)
-        documents, whole = self.store.find(where, sort, most, None if metrics else {"metrics": 0}), metrics
+        fields = None if metrics else {"metrics": 0}
+        documents, newer = self._documents(where, sort, limit, fields)
+        whole = metrics
         if not metrics and any("checksum" in document for document in documents):
-            documents, whole = self.store.find(where, sort, most), True  # format 1: a checksum of metrics as well
-        if newer:
-            newer |= {run["_id"]: merging.join(newer[run["_id"]], run) for run in documents if run["_id"] in newer}
-            current = [document for document in documents if document["_id"] not in newer]
-            current += Selection(where, None, None, None).among(newer.values())
-            documents = Selection(None, sort, limit, None).among(current)
+            (documents, newer), whole = self._documents(where, sort, limit), True  # format 1: a checksum of all
         every = []
         for document in documents:
             if document["_id"] not in newer and (reason := records.damage(document, whole)):
-                messages.warning(
-                    "a run in %s is left out, because it is damaged: %s; "
-                    "ndg.runs.open(...).adopt(folder of runs) reads it again from its journal",
-                    self.uri,
-                    reason,
-                )
+                self._left_out(reason)
                 continue
             if not metrics:
                 document.pop("metrics", None)
             every.append(self._placed(RunRecord(document)))
         return every
+
+    def _documents(
+        self,
+        where: Mapping[str, Any] | None,
+        sort: Sort,
+        limit: int | None,
+        fields: Mapping[str, int] | None = None,
+        checked: bool = False,
+    ) -> tuple[list[dict[str, Any]], Collection[str]]:
+        """Documents of the store, or newer ones of folders here; and ids of the latter."""
+        newer = self._newer(where)
+        most = limit and limit + len(newer)
+        if not newer:
+            return self.store.find(where, sort, most, fields, checked), ()
+        documents = self.store.find(where, sort, most, {} if checked else fields, checked)
+        newer |= {run["_id"]: merging.join(newer[run["_id"]], run) for run in documents if run["_id"] in newer}
+        current = [document for document in documents if document["_id"] not in newer]
+        current += Selection(where).among(newer.values())
+        return Selection(None, sort, limit).among(current), newer
+
+    def _left_out(self, reason: str) -> None:
+        messages.warning(
+            "a run in %s is left out, because it is damaged: %s; "
+            "ndg.runs.open(...).adopt(folder of runs) reads it again from its journal",
+            self.uri,
+            reason,
+        )
 
     def _newer(self, where: Mapping[str, Any] | None) -> dict[str, RunRecord]:
         """Records in folders here that are newer than those in the store, or that it lacks.
@@ -87,22 +104,22 @@ class Log(AbstractContextManager["Log"]):
         Of runs that the store knows these are the ones with a longer journal; of others those of the folder beside an
         embedded file, and those whose journal says that they are logged here.
         """
-        roots = self._roots()
-        here = {path.name: path for root in roots for path in _folders(root)}
+        here = {name: folder for root in self._roots() for name, folder in _folders(root).items()}
         fields = {"status": 1, "journal": 1, "folder": 1}
-        id = Selection(where, None, None, None).id
+        id = Selection(where).id
         some = {"_id": id} if id else {} if here else {"status": records.RUNNING}
         known = {document["_id"]: document for document in self.store.find(some, fields=fields)}
         newer = {}
         for name, document in known.items():
-            folder = here.get(name) or Path(str(document.get("folder")))
-            if _length(folder) > int(document.get("journal") or 0) and (record := records.read(folder)):
+            folder = here.get(name) or str(document.get("folder"))
+            if _length(folder) > int(document.get("journal") or 0) and (record := records.read(Path(folder))):
                 newer[name] = record
         for name, folder in here.items():
             if name in known or (id and name != id) or not _length(folder):
                 continue
-            record = records.read(folder)
-            if record and (record.get("log") == self.uri or self.store.path == (folder.parent / FILE).resolve()):
+            record = records.read(Path(folder))
+            beside = self.store.path == (Path(folder).parent / FILE).resolve()
+            if record and (beside or record.get("log") == self.uri):
                 newer[name] = record
         ended = {name for name, record in newer.items() if record["status"] != records.RUNNING or record.dead()}
         if behind := sorted(ended - self._behind):
@@ -120,7 +137,9 @@ class Log(AbstractContextManager["Log"]):
         return record if here is None else records.placed(record, here.resolve())
 
     def get(self, run: str = "last", kind: str | None = None) -> RunRecord:
-        """The run of an id, a part of one, or `last`; else RunNotFoundError."""
+        """The run of an id, a part of one, `last`, or `last:KIND`; else RunNotFoundError."""
+        if run.startswith("last:"):
+            run, kind = "last", run.removeprefix("last:")
         of_kind = {"kind": kind} if kind else {}
         if run == "last":
             if newest := self.find(of_kind, limit=1) or self.find(of_kind):  # the newest may be damaged
@@ -187,18 +206,31 @@ class Log(AbstractContextManager["Log"]):
         )
 
     def frame(
-        self, where: Mapping[str, Any] | None = None, sort: Sort = NEWEST, limit: int | None = None
+        self,
+        where: Mapping[str, Any] | None = None,
+        sort: Sort = NEWEST,
+        limit: int | None = None,
+        columns: Sequence[str] | None = None,
     ) -> pd.DataFrame:
-        """A row per run, with a dotted column per field; epochs are in `metrics`."""
-        import pandas as pd
+        """A row per run, with a column per dotted path.
 
-        matches = self.find(where, sort, limit, metrics=False)
-        frame = pd.DataFrame([dict(show.flatten(record)) for record in matches])
-        if frame.empty:
-            return pd.DataFrame(index=pd.Index([], name="id"))
-        for column in ("started", "ended", "heartbeat"):
-            frame[column] = pd.to_datetime(frame[column], utc=True, format="ISO8601")
-        return frame.rename(columns={"_id": "id"}).set_index("id")
+        By default columns are `ndg.runs.frames.COLUMNS`; a path to a dictionary gives a column for each value in it
+        (`["config", "results"]`: all of them).
+        """
+        from ndg.runs import frames
+
+        paths = frames.COLUMNS if columns is None else tuple(columns)
+        here = {name: folder for root in reversed(self._roots()) for name, folder in _folders(root).items()}
+        documents, _ = self._documents(where, sort, limit, dict.fromkeys(frames.stored(paths, sort), 1), True)
+        sound = []
+        for document in documents:
+            if "damage" in document:
+                self._left_out(document["damage"])
+                continue
+            if document["_id"] in here:
+                document["folder"] = os.path.realpath(here[document["_id"]])
+            sound.append(document)
+        return frames.frame(sound, paths)
 
     def metrics(self, run: str = "last") -> pd.DataFrame:
         """Rows per epoch of a run."""
@@ -248,9 +280,9 @@ class Log(AbstractContextManager["Log"]):
         """Ids of runs that match, newest first."""
         newer = self._newer(where)
         known = self.store.find(where, NEWEST, fields={"_id": 1, "started": 1})
-        more = Selection(where, None, None, None).among(newer.values())
+        more = Selection(where).among(newer.values())
         every = [document for document in known if document["_id"] not in newer] + more
-        return [document["_id"] for document in Selection(None, NEWEST, None, None).among(every)]
+        return [document["_id"] for document in Selection(None, NEWEST).among(every)]
 
     def _change(self, run: str, changes: Sequence[tuple[str, str]]) -> RunRecord:
         """A run with further edits, in the store and in its folder if that is here."""
@@ -280,18 +312,18 @@ class Log(AbstractContextManager["Log"]):
         )
 
 
-def _folders(root: Path) -> list[Path]:
-    """Folders under a root that may be those of runs."""
+def _folders(root: Path) -> dict[str, str]:
+    """Folders under a root that may be those of runs, by name."""
     try:
         with os.scandir(root) as entries:
-            return [Path(entry.path) for entry in entries if entry.is_dir()]
+            return {entry.name: entry.path for entry in entries if entry.is_dir()}
     except OSError:
-        return []
+        return {}
 
 
-def _length(folder: Path) -> int:
+def _length(folder: str) -> int:
     try:
-        return os.stat(folder / records.RECORD).st_size
+        return os.stat(f"{folder}/{records.RECORD}").st_size
     except (OSError, ValueError):
         return 0
 

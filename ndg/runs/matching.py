@@ -50,6 +50,8 @@ def values(document: Any, parts: Sequence[str]) -> Iterator[Any]:
 
 def sort_key(document: Any, path: str, direction: int) -> tuple[int, Any]:
     """Key of a document for sorting by a path; of a list its least value upwards, its greatest downwards."""
+    if isinstance(value := document.get(path), str):  # the usual case, and the path has no dot
+        return (_TEXT, value)
     named = list(values(document, split(path)))
     named = [value for value in named if not isinstance(value, list)] or named
     keys = [_rank(value) for value in named] or [(_NULL, 0)]

@@ -8,7 +8,7 @@ fields of `results.trial`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 SIZE: Final = 1_000
@@ -31,7 +31,7 @@ def put_together(parts: Mapping[str, str]) -> dict[str, Any]:
     """The document of some of its parts; what is in no part is an empty dictionary. Raises ValueError."""
     document: dict[str, Any] = {}
     for path, text in sorted((tuple(json.loads(key)), text) for key, text in parts.items()):
-        value = json.loads(text, object_hook=_emptied)
+        value = json.loads(text, object_hook=_emptied if ELSEWHERE in text else None)
         if not path:
             document = value
             continue
@@ -42,15 +42,9 @@ def put_together(parts: Mapping[str, str]) -> dict[str, Any]:
     return document
 
 
-def needed(fields: Iterable[str], whole: bool) -> tuple[set[str], list[str]]:
-    """Names of parts that hold these dotted fields, and with `whole` the beginnings of names of parts inside them."""
-    exact, inside = {name(())}, []
-    for field in fields:
-        keys = tuple(field.split("."))
-        exact |= {name(keys[:depth]) for depth in range(1, len(keys) + 1)}
-        if whole:
-            inside.append(name(keys)[:-1] + ",")
-    return exact, inside
+def lacks(text: str, key: str) -> bool:
+    """Whether the text of a part says that a key of it has a part of its own."""
+    return ELSEWHERE in text and f"{dumps(key)}:{ELSEWHERE}" in text
 
 
 def name(path: Path) -> str:

@@ -81,11 +81,10 @@ class RunRecord(dict[str, Any]):
         """The value at a dotted path, or None."""
         value: Any = self
         for part in path.split("."):
-            number = whole_number(part)
-            if isinstance(value, list) and number is not None and number < len(value):
-                value = value[number]
-            elif isinstance(value, dict) and part in value:
+            if isinstance(value, dict) and part in value:
                 value = value[part]
+            elif isinstance(value, list) and (number := whole_number(part)) is not None and number < len(value):
+                value = value[number]
             else:
                 return None
         return value

@@ -38,10 +38,12 @@ class ServerLink:
 
     def find(self, selection: Selection) -> list[dict[str, Any]]:
         if self._is_genuine():
-            cursor = self._runs.find(selection.query, selection.fields or None)
+            fields = {} if selection.checked else dict.fromkeys(selection.wanted, 1) or selection.fields
+            cursor = self._runs.find(selection.query, fields or None)
             if selection.order:
                 cursor = cursor.sort(selection.order)
-            return list(cursor.limit(min(selection.limit, LIMIT)) if selection.limit else cursor)
+            cursor = cursor.limit(min(selection.limit, LIMIT)) if selection.limit else cursor
+            return [selection.trim(document) for document in cursor]
         simple = {name: value for name, value in selection.query.items() if name in PLAIN and _is_text(value)}
         return selection.among(self._runs.find({name: value["$eq"] for name, value in simple.items()}))
 

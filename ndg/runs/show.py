@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ndg import terminal
+from ndg.errors import UserError, nearest
 from ndg.escape import html as escape
 from ndg.escape import one_line
 from ndg.runs.record import RunRecord, span
@@ -84,6 +85,16 @@ def screen(record: RunRecord, figures: str, columns: int, lines: int, now: datet
     shown = [record.id, *facts, "", *figures.splitlines()][: lines - 3]
     rest = len(text(record, now, columns).splitlines())
     return "\n".join([*shown, "", f"{rest} lines in all: ndg show {record.id.split('-', 2)[-1]} --all"])
+
+
+def leaves(record: RunRecord, path: str, width: int | None = None) -> str:
+    """A line per value below a path of a run. Raises UserError for a path that it does not have."""
+    value = record.figure(path)
+    if value is None:
+        paths = [name for name, _ in flatten({"config": record["config"], "results": record["results"]})]
+        raise UserError(f"run {record.id} has no {path!r}; {nearest(path, paths)}")
+    lines = list(flatten(value, path)) if isinstance(value, dict) else [(path, value)]
+    return "\n".join(_columns([(name, _value(leaf)) for name, leaf in lines], width)) or f"{path} is empty"
 
 
 def html(record: RunRecord) -> str:

@@ -60,7 +60,7 @@ class Store:
 
     def update(self, id: str, change: Mapping[str, Any], where: Mapping[str, Any] | None = None) -> bool:
         """Apply `$set`, `$addToSet` or `$pull`; False without a document that also matches `where`."""
-        fitting = Selection(where, None, None, None)
+        fitting = Selection(where)
         done = False
 
         def edit(old: Document | None) -> Document | None:
@@ -89,9 +89,13 @@ class Store:
         sort: Sort = None,
         limit: int | None = None,
         fields: Mapping[str, int] | None = None,
+        checked: bool = False,
     ) -> list[Document]:
-        """Documents that match `where`; `fields` keeps (1) or drops (0) top-level fields."""
-        selection = Selection(where, sort, limit, fields)
+        """Documents that match `where`; `fields` keeps dotted paths (1) or drops top-level fields (0).
+
+        With `checked` a document that is no whole record is `{"_id": ..., "damage": the reason}`.
+        """
+        selection = Selection(where, sort, limit, fields, checked)
         return self._do(lambda link: link.find(selection)) or []
 
     def close(self) -> None:

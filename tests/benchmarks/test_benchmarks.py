@@ -84,7 +84,7 @@ KEYS: dict[str, set[str]] = {
     "regression": {"conductance_ratio", "mining_ratio"},
     "runs": {
         *("kill9_lost_acknowledged", "double_resume", "metric_exponent", "metric_microseconds", "kilobytes_per_run"),
-        *("list_10k_seconds", "filter_10k_seconds", "show_10k_seconds"),
+        *("list_10k_seconds", "filter_10k_seconds", "show_10k_seconds", "frame_10k_seconds", "frame_10k_megabytes"),
     },
     "ray_gain": {"ray_gain_two_cores", "ray_equals_serial", "serial_two_threads_gain"},
 }

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from ndg import runs
+from ndg.config import Experiment
 from ndg.errors import StoreError
 from ndg.runs import parts
 from ndg.runs.store import connect
@@ -57,13 +59,49 @@ def test_what_cannot_be_read_of_a_file_of_neosqlite_stays_in_it(tmp_path: Path, 
         assert ("{no json",) in connection.execute("SELECT data FROM runs_of_neosqlite").fetchall()
 
 
+def test_a_file_of_layout_3_is_read_as_it_is_and_moved_by_the_first_write(tmp_path: Path):
+    path = tmp_path / "ndg.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE runs (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE)")
+        connection.execute(
+            "CREATE TABLE parts (path TEXT, run INTEGER, text TEXT, PRIMARY KEY (path, run)) WITHOUT ROWID"
+        )
+        connection.execute("PRAGMA user_version = 3")
+        for number, run in enumerate(RUNS):
+            connection.execute("INSERT INTO runs VALUES (?, ?)", (number, run["_id"]))
+            rows = [(part, number, text) for part, text in parts.take_apart(run).items()]
+            connection.executemany("INSERT INTO parts VALUES (?, ?, ?)", rows)
+    connection.close()
+    before = path.read_bytes()
+    assert connect(path).find({"r.q": 0.5}) == [RUNS[1]]
+    assert path.read_bytes() == before
+    connect(path).insert({"_id": "new"})
+    assert connect(path).find(sort="_id") == [{"_id": "new"}, *RUNS]
+
+
+def test_a_damaged_part_or_head_is_noticed_where_only_parts_are_read(tmp_path: Path):
+    path = tmp_path / "ndg.db"
+    with runs.start(path, "train", Experiment(name="digits"), tmp_path) as run:
+        run.result("train", {"long": ["x" * 600] * 3, "rate": 0.5})
+    columns = {"kind": 1, "results.train.rate": 1}
+    content = path.read_bytes()
+    for old, new in ((b'"rate":0.5', b'"rate":0.7'), (b'"kind":"train"', b'"kind":"trail"')):
+        assert old in content
+        path.write_bytes(content.replace(old, new))
+        [document] = connect(path).find(fields=columns, checked=True)
+        assert set(document) == {"_id", "damage"}
+        assert runs.open(path, local=tmp_path / "none").frame(columns=[*columns]).empty
+        path.write_bytes(content)
+    assert connect(path).find(fields=columns, checked=True)[0]["results"] == {"train": {"rate": 0.5}}
+
+
 def test_a_file_of_a_newer_layout_is_refused_and_not_changed(tmp_path: Path):
     connect(tmp_path / "ndg.db").insert(dict(RUNS[0]))
     with sqlite3.connect(tmp_path / "ndg.db") as connection:
         connection.execute("PRAGMA user_version = 9")
     before = (tmp_path / "ndg.db").read_bytes()
     for use in (lambda store: store.find(), lambda store: store.insert(dict(RUNS[1]))):
-        with pytest.raises(StoreError, match="its layout is at most 3, unless a newer ndg wrote it; got 9"):
+        with pytest.raises(StoreError, match="its layout is at most 4, unless a newer ndg wrote it; got 9"):
             use(connect(tmp_path / "ndg.db"))
     assert (tmp_path / "ndg.db").read_bytes() == before
 
@@ -76,7 +114,7 @@ def test_a_transaction_of_a_killed_writer_is_taken_back(tmp_path: Path):
         connection.execute("PRAGMA cache_size = 1")
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("UPDATE runs SET id = 'half'")
-        connection.executemany("INSERT INTO parts VALUES (?, 1, ?)", [(str(i), "x" * 900) for i in range(50)])
+        connection.executemany("INSERT INTO parts VALUES (?, 1, ?, '')", [(str(i), "x" * 900) for i in range(50)])
         os._exit(0)
     os.waitpid(child, 0)
     assert (tmp_path / "ndg.db-journal").exists()

@@ -1,0 +1,120 @@
+"""`ndg tag`, `untag`, `note`, `rm`, `open`, `path`, `export` and `import`: what is done with logged runs."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+
+from ndg.commands import queries
+from ndg.commands.shared import near, output, say
+from ndg.errors import RunNotFoundError, UserError
+from ndg.locations import Locations
+from ndg.runs.log import Log
+from ndg.runs.record import RunRecord
+
+PAGES = ("report.html", "explorer.html", "report.pdf", "ndg.pdf", "ndg.html")
+"""Files of a run that `ndg open` shows, best first."""
+
+
+def tag(options: Namespace, where: Locations) -> int:
+    """Add tags to a run."""
+    return _edit(options, where, lambda log: log.tag(options.run, *options.tags))
+
+
+def untag(options: Namespace, where: Locations) -> int:
+    """Remove tags from a run."""
+    return _edit(options, where, lambda log: log.untag(options.run, *options.tags))
+
+
+def note(options: Namespace, where: Locations) -> int:
+    """Set the notes of a run."""
+    return _edit(options, where, lambda log: log.note(options.run, options.text))
+
+
+def path(options: Namespace, where: Locations) -> int:
+    """Print the folder of a run."""
+    from ndg import runs
+
+    with runs.open(where.store, local=where.runs) as log:
+        say(near(log.get(options.run).locate(where.runs)))
+    return 0
+
+
+def open(options: Namespace, where: Locations) -> int:
+    """Open the report of a run in the browser, and print its path."""
+    import webbrowser
+
+    from ndg import runs
+
+    with runs.open(where.store, local=where.runs) as log:
+        record = log.get(options.run)
+    page = page_of(record, where.runs)
+    say(near(page))
+    webbrowser.open(page.absolute().as_uri())
+    return 0
+
+
+def page_of(record: RunRecord, root: Path) -> Path:
+    """The report of a run, else its explorer or picture. Raises RunNotFoundError."""
+    folder = record.locate(root)
+    pages = [folder / name for name in PAGES] + sorted(folder.glob("*.html")) + sorted(folder.glob("*.pdf"))
+    if page := next((page for page in pages if page.is_file()), None):
+        return page
+    raise RunNotFoundError(f"run {record.id} has no report; `ndg explore {record.id}` makes one of an align run")
+
+
+def rm(options: Namespace, where: Locations) -> int:
+    """Remove runs from the log; their folders move to the trash."""
+    from ndg import runs
+    from ndg.runs import transfer
+
+    with runs.open(where.store, local=where.runs) as log:
+        records = [log.get(name) for name in dict.fromkeys(options.run)]
+        if not options.yes:
+            _ask(f"remove {', '.join(record.id for record in records)}? [y/N] ")
+        for record in records:
+            kept = transfer.remove(log, record, where.runs)
+            say(f"{record.id} is removed" + (f"; its folder is {near(kept)}" if kept else ""))
+    return 0
+
+
+def _ask(question: str) -> None:
+    """Raise UserError unless the answer is yes."""
+    if not sys.stdin.isatty():
+        raise UserError("ndg rm asks before it removes, and there is no terminal to ask at; say --yes")
+    if input(question).strip().lower() not in ("y", "yes"):
+        raise UserError("nothing is removed; the answer was not yes")
+
+
+def export(options: Namespace, where: Locations) -> int:
+    """Copy runs from this run log to another one."""
+    return _copy(options, where, (where.store, options.uri))
+
+
+def import_(options: Namespace, where: Locations) -> int:
+    """Copy runs from another run log to this one."""
+    return _copy(options, where, (options.uri, where.store))
+
+
+def _copy(options: Namespace, where: Locations, uris: tuple[str, str]) -> int:
+    from ndg import runs
+    from ndg.runs import transfer
+
+    query = queries.query(options.where, options.condition)
+    with (
+        runs.open(uris[0], local=where.runs if uris[0] == where.store else None) as source,
+        runs.open(uris[1]) as target,
+    ):
+        ids = transfer.copy(source, target, query)
+        return output(options, f"{len(ids)} runs of {source.uri} are in {target.uri}", ids)
+
+
+def _edit(options: Namespace, where: Locations, change: Callable[[Log], RunRecord]) -> int:
+    from ndg import runs
+
+    with runs.open(where.store, local=where.runs) as log:
+        record = change(log)
+    text = f"{record.id}  tags: {', '.join(record['tags']) or 'none'}  notes: {record['notes'] or 'none'}"
+    return output(options, text, {name: record[name] for name in ("_id", "tags", "notes")})

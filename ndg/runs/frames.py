@@ -1,0 +1,55 @@
+"""Tables of runs for pandas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from ndg.literal import whole_number
+from ndg.runs import show
+from ndg.runs.query import Sort, check_path, ordering
+from ndg.runs.record import RunRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS: Final = (
+    *("kind", "name", "status", "parent", "tags", "notes", "started", "ended", "digest", "folder"),
+    *("seeds.seed", "config.data.name", "config.model.name", "error"),
+    *(show.VALIDATION, show.TEST, show.OWN.format("test"), show.ALIGNED, "results.trial.q.test.selectivity"),
+)
+"""Columns of a frame by default."""
+TIMES: Final = ("started", "ended", "heartbeat")
+
+
+def stored(columns: Iterable[str], sort: Sort) -> list[str]:
+    """Paths to read for these columns and this order; numbers of list elements are left out."""
+    paths = [*map(check_path, columns), *(path for path, _ in ordering(sort))]
+    return [".".join(_before_number(path.split("."))) for path in paths]
+
+
+def frame(documents: Sequence[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    """A row per document."""
+    import pandas as pd
+
+    values: dict[str, list[Any]] = {}
+    for row, document in enumerate(documents):
+        for column in columns:
+            value = RunRecord.figure(document, column)  # type: ignore[arg-type]
+            leaves = show.flatten(value, column) if isinstance(value, dict) and value else [(column, value)]
+            for path, leaf in leaves:
+                cells = values.setdefault(path, [])
+                cells += [None] * (row - len(cells)) + [leaf]
+    for cells in values.values():
+        cells += [None] * (len(documents) - len(cells))
+    index = pd.Index([document["_id"] for document in documents], name="id")
+    table = pd.DataFrame(values, index=index)
+    for column in TIMES:
+        if column in table:
+            table[column] = pd.to_datetime(table[column], utc=True, format="ISO8601")
+    return table
+
+
+def _before_number(parts: list[str]) -> list[str]:
+    numbers = (i for i, part in enumerate(parts) if i and whole_number(part) is not None)
+    return parts[: next(numbers, len(parts))]

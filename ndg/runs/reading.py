@@ -1,0 +1,129 @@
+"""What a query reads of an embedded file: summaries of all runs, and the parts that hold other fields."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from hashlib import blake2b
+from typing import Any, Final
+
+from ndg.runs import parts, summary
+
+FEW: Final = 1_000
+"""Runs that are read one by one; of more the whole range of a path is read."""
+
+Documents = dict[int, dict[str, Any]]
+"""Documents, or what is read of them, by the numbers of their runs."""
+Texts = dict[int, dict[str, str]]
+
+
+class Reading:
+    """The rows of one query. `damaged` has reasons by the numbers of runs."""
+
+    def __init__(self, reader: sqlite3.Connection, id: str | None) -> None:
+        self.ids: dict[int, str] = {}
+        self.damaged: dict[int, str] = {}
+        self._reader = reader
+        self._heads: dict[int, summary.Flat] = {}
+        self._texts: dict[int, str] = {}
+        self._summaries: dict[int, summary.Flat] = {}
+        query = "SELECT number, id, head, summary, damage, sum FROM runs" + (" WHERE id = ?" if id is not None else "")
+        for number, name, head, text, damage, total in reader.execute(query, () if id is None else (id,)):
+            if total != checksum(name, head, text, damage):
+                damage = damage or "the checksum of its row differs"
+            if damage:
+                self.damaged[number] = damage
+            self.ids[number] = name
+            self._heads[number] = summary.unpacked(head, summary.HEAD)
+            self._texts[number] = text
+
+    def partly(self, runs: Collection[int], paths: Iterable[str], whole: bool) -> tuple[Documents, Collection[int]]:
+        """These dotted fields of some runs, with `whole` also all that they contain; and runs that have more."""
+        documents: Documents = {number: {"_id": self.ids[number]} for number in runs}
+        texts: Texts = {}
+        known: list[tuple[int, str, Any]] = []
+        for field in set(paths) - {"_id"}:
+            left = set(runs)
+            if (flat := self._flat(field, runs)) is not None:
+                left = {number for number in runs if field in flat[number].get("", ())}
+                known += [(number, field, flat[number][field]) for number in runs if field in flat[number]]
+            if left:
+                self._read(texts, field, left, whole)
+        for number, of_run in texts.items():
+            documents[number] = document(self.ids[number], of_run)
+        for number, field, value in known:
+            summary.put(documents[number], field, value)
+        return documents, texts.keys()
+
+    def whole(self, runs: Iterable[int]) -> Documents:
+        documents = {}
+        for number in runs:
+            texts = {}
+            rows = self._reader.execute("SELECT path, text, sum FROM parts WHERE run = ?", (number,))
+            for path, text, total in rows:
+                texts[path] = text
+                self._check(number, text, total)
+            documents[number] = document(self.ids[number], texts)
+        return documents
+
+    def _flat(self, field: str, runs: Iterable[int]) -> dict[int, summary.Flat] | None:
+        if field in summary.HEAD:
+            return self._heads
+        if field not in summary.SUMMARY:
+            return None
+        for number in runs:
+            if number not in self._summaries:
+                self._summaries[number] = summary.unpacked(self._texts[number], summary.SUMMARY)
+        return self._summaries
+
+    def _read(self, texts: Texts, field: str, runs: set[int], whole: bool) -> None:
+        """Read of each run the deepest part that the path of a field meets."""
+        keys, missing = tuple(field.split(".")), runs
+        for depth in range(len(keys), -1, -1):
+            name, seen = parts.name(keys[:depth]), set()
+            for number, text in self._rows(name, missing):
+                texts.setdefault(number, {})[name] = text
+                seen.add(number)
+                if depth < len(keys) and parts.lacks(text, keys[depth]):
+                    self.damaged.setdefault(number, f"{field} is missing in the file")
+            if not (missing := missing - seen):
+                break
+        if whole:
+            start = parts.name(keys)[:-1] + ","
+            within = (start, start[:-1] + "-")  # the character after the comma
+            query = "SELECT run, path, text, sum FROM parts WHERE path > ? AND path < ?"
+            for number, path, text, total in self._reader.execute(query, within):
+                if number in runs:
+                    self._check(number, text, total)
+                    texts.setdefault(number, {})[path] = text
+
+    def _rows(self, path: str, runs: Collection[int]) -> Iterator[tuple[int, str]]:
+        """A part of these runs."""
+        query = "SELECT run, text, sum FROM parts WHERE path = ?"
+        rows: Iterable[tuple[int, str, bytes]]
+        if len(runs) < FEW:
+            each = (self._reader.execute(f"{query} AND run = ?", (path, number)) for number in runs)
+            rows = (row for cursor in each for row in cursor)
+        else:
+            rows = self._reader.execute(query, (path,))
+        for number, text, total in rows:
+            if number in runs:
+                self._check(number, text, total)
+                yield number, text
+
+    def _check(self, number: int, text: str, total: bytes) -> None:
+        if total != checksum(text):
+            self.damaged.setdefault(number, "the checksum of a part differs")
+
+
+def checksum(*texts: str) -> bytes:
+    return blake2b("\n".join(texts).encode("utf-8", "replace"), digest_size=8).digest()
+
+
+def document(id: str, texts: Mapping[str, str]) -> dict[str, Any]:
+    """The document of these parts; damaged ones are left out, which the checksums of the document show."""
+    try:
+        whole = parts.put_together(texts)
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        whole = {}
+    return {**whole, "_id": id}
