@@ -170,6 +170,7 @@ def _document(
         "folder": str(folder.resolve()),
         "attempts": [{"started": started} | {key: where[key] for key in ATTEMPT if key in where}],
         "metrics": [],
+        "times": [],
         "results": {},
         "artefacts": [],
         "nonfinite": lost,

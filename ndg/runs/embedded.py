@@ -2,6 +2,7 @@
 
     runs    number, id, head and summary (`ndg.runs.summary`), damage (why the document is no whole record), sum
     parts   path, run (a number), text: the JSON of a part, see `ndg.runs.parts`, sum
+    metrics run (a number), key, text: the JSON of a block of rows, see `ndg.runs.blocks`, sum
 
 Rows of `parts` lie in the order of their paths. A query reads the heads, summaries where it names a field in them, and
 of each other field the one part that holds it. Each row has a checksum. Reading opens the file read-only.
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ndg.errors import StoreError
-from ndg.runs import earlier_file, parts, record
+from ndg.runs import blocks, earlier_file, parts, record
 from ndg.runs.reading import Reading, checksum
 from ndg.runs.reading import document as assembled
 from ndg.runs.selection import Selection
@@ -37,6 +38,10 @@ CREATE TABLE parts (path TEXT NOT NULL, run INTEGER NOT NULL, text TEXT NOT NULL
     PRIMARY KEY (path, run)) WITHOUT ROWID;
 CREATE INDEX parts_of_run ON parts (run);
 PRAGMA user_version = {VERSION};
+"""
+METRICS: Final = """
+CREATE TABLE IF NOT EXISTS metrics (run INTEGER NOT NULL, key TEXT NOT NULL, text TEXT NOT NULL, sum BLOB NOT NULL,
+    PRIMARY KEY (run, key)) WITHOUT ROWID
 """
 
 
@@ -64,7 +69,7 @@ class EmbeddedLink:
         if selection.wanted:
             documents, more = reading.partly(numbers, selection.wanted, whole=True)
         else:
-            documents, more = reading.whole(numbers), numbers
+            documents, more = reading.whole(numbers, rows="metrics" not in selection.fields), numbers
         damage = reading.damaged
         return [
             selection.trim(documents[number], damage.get(number, ""))
@@ -77,12 +82,14 @@ class EmbeddedLink:
         with self.writing() as writer:
             row = writer.execute("SELECT number FROM runs WHERE id = ?", (id,)).fetchone()
             before = dict(writer.execute("SELECT path, text FROM parts WHERE run = ?", row)) if row else {}
-            document = edit(assembled(id, before) if row else None)
+            rows = dict(writer.execute("SELECT key, text FROM metrics WHERE run = ?", row)) if row else {}
+            document = edit(assembled(id, before, rows.values()) if row else None)
             if document is not None:
-                write(writer, document, row[0] if row else None, before)
+                write(writer, document, row[0] if row else None, before, rows)
             elif row:
                 writer.execute("DELETE FROM runs WHERE number = ?", row)
                 writer.execute("DELETE FROM parts WHERE run = ?", row)
+                writer.execute("DELETE FROM metrics WHERE run = ?", row)
 
     def close(self) -> None:
         for connection in (self._reader, self._writer):
@@ -120,13 +127,15 @@ class EmbeddedLink:
         writer = self._writer
         writer.execute("BEGIN IMMEDIATE")
         try:
+            earlier: list[dict[str, Any]] = []
             if _version(writer) < VERSION:
-                earlier = earlier_file.documents(writer)
+                earlier += earlier_file.documents(writer)
                 earlier_file.put_away(writer)
                 for statement in filter(str.strip, LAYOUT.split(";")):
                     writer.execute(statement)
-                for document in earlier:
-                    write(writer, document)
+            writer.execute(METRICS)
+            for document in earlier:
+                write(writer, document)
             yield writer
             writer.execute("COMMIT")
         except BaseException:
@@ -178,10 +187,10 @@ def write(
     document: dict[str, Any],
     number: int | None = None,
     before: Mapping[str, str] | None = None,
+    rows: Mapping[str, str] | None = None,
 ) -> None:
-    """Write a document; of one that is there (`number`) only the parts that differ from `before`."""
-    before, id = before or {}, document["_id"]
-    after = parts.take_apart(document)
+    """Write a document; of one that is there (`number`) only parts and blocks that differ from earlier ones."""
+    id = document["_id"]
     texts = (packed(document, HEAD), packed(document, SUMMARY), record.damage(document))
     row = (*texts, checksum(id, *texts))
     if number is None:
@@ -190,7 +199,12 @@ def write(
     else:
         query = "UPDATE runs SET head = ?, summary = ?, damage = ?, sum = ? WHERE number = ?"
         writer.execute(query, (*row, number))
-    gone = [(path, number) for path in before if path not in after]
-    changed = [(path, number, text, checksum(text)) for path, text in after.items() if before.get(path) != text]
-    writer.executemany("DELETE FROM parts WHERE path = ? AND run = ?", gone)
-    writer.executemany("INSERT OR REPLACE INTO parts VALUES (?, ?, ?, ?)", changed)
+    small, of_rows = blocks.split(document)
+    keyed = {block["_id"].removeprefix(f"{id}/"): parts.dumps(block) for block in of_rows}
+    for table, key, old, new in (("parts", "path", before, parts.take_apart(small)), ("metrics", "key", rows, keyed)):
+        old = old or {}
+        gone = [(name, number) for name in old if name not in new]
+        writer.executemany(f"DELETE FROM {table} WHERE {key} = ? AND run = ?", gone)
+        changed = [(name, number, text, checksum(text)) for name, text in new.items() if old.get(name) != text]
+        query = f"INSERT OR REPLACE INTO {table} ({key}, run, text, sum) VALUES (?, ?, ?, ?)"
+        writer.executemany(query, changed)

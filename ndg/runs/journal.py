@@ -150,13 +150,17 @@ def replayed(lines: list[Entry]) -> dict[str, Any]:
 def changed(document: dict[str, Any], entry: Entry) -> dict[str, Any]:
     """The document after a line. Rows are added in place; dictionaries on the way to a new value are copied."""
     if "document" in entry:
-        document = {**entry["document"], "metrics": list(entry["document"]["metrics"])}
+        document = dict(entry["document"])
+        document |= {name: list(document[name]) for name in ("metrics", "times") if name in document}
     else:
         document = dict(document)
     if "row" in entry:
         number, row = entry["row"]
         del document["metrics"][number:]
         document["metrics"].append(row)
+        if "times" in document:
+            del document["times"][number:]
+            document["times"].append(entry["at"])
     for path, value in entry.get("put", ()):
         home = document
         for key in path[:-1]:

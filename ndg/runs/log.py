@@ -56,7 +56,7 @@ class Log(AbstractContextManager["Log"]):
         Damaged documents are left out with a warning. The folder of a run is the one beside the log, or in the folder
         of runs, where a run of its id is there.
         """
-        fields = None if metrics else {"metrics": 0}
+        fields = None if metrics else {"metrics": 0, "times": 0}
         documents, newer = self._documents(where, sort, limit, fields)
         whole = metrics
         if not metrics and any("checksum" in document for document in documents):
@@ -67,7 +67,7 @@ class Log(AbstractContextManager["Log"]):
                 self._left_out(reason)
                 continue
             if not metrics:
-                document.pop("metrics", None)
+                document = {name: value for name, value in document.items() if name not in ("metrics", "times")}
             every.append(self._placed(RunRecord(document)))
         return every
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from hashlib import blake2b
 from typing import Any, Final
 
-from ndg.runs import parts, summary
+from ndg.runs import blocks, parts, summary
 
 FEW: Final = 1_000
 """Runs that are read one by one; of more the whole range of a path is read."""
@@ -41,30 +43,43 @@ class Reading:
         """These dotted fields of some runs, with `whole` also all that they contain; and runs that have more."""
         documents: Documents = {number: {"_id": self.ids[number]} for number in runs}
         texts: Texts = {}
+        rows: dict[int, list[str]] = {}
         known: list[tuple[int, str, Any]] = []
         for field in set(paths) - {"_id"}:
             left = set(runs)
             if (flat := self._flat(field, runs)) is not None:
                 left = {number for number in runs if field in flat[number].get("", ())}
                 known += [(number, field, flat[number][field]) for number in runs if field in flat[number]]
-            if left:
+            if left and field.split(".")[0] == "metrics":
+                self._read(texts, "metrics", left, whole=True)
+                rows |= {number: self._blocks(number) for number in left}
+            elif left:
                 self._read(texts, field, left, whole)
         for number, of_run in texts.items():
-            documents[number] = document(self.ids[number], of_run)
+            documents[number] = document(self.ids[number], of_run, rows.get(number, ()))
         for number, field, value in known:
             summary.put(documents[number], field, value)
         return documents, texts.keys()
 
-    def whole(self, runs: Iterable[int]) -> Documents:
+    def whole(self, runs: Iterable[int], rows: bool) -> Documents:
+        """Whole documents; without `rows` the metrics are not read."""
         documents = {}
         for number in runs:
             texts = {}
-            rows = self._reader.execute("SELECT path, text, sum FROM parts WHERE run = ?", (number,))
-            for path, text, total in rows:
+            for path, text, total in self._reader.execute("SELECT path, text, sum FROM parts WHERE run = ?", (number,)):
                 texts[path] = text
                 self._check(number, text, total)
-            documents[number] = document(self.ids[number], texts)
+            documents[number] = document(self.ids[number], texts, self._blocks(number) if rows else ())
         return documents
+
+    def _blocks(self, number: int) -> list[str]:
+        """Blocks of rows; a file of an earlier version has none."""
+        texts = []
+        with suppress(sqlite3.OperationalError):
+            for text, total in self._reader.execute("SELECT text, sum FROM metrics WHERE run = ?", (number,)):
+                self._check(number, text, total)
+                texts.append(text)
+        return texts
 
     def _flat(self, field: str, runs: Iterable[int]) -> dict[int, summary.Flat] | None:
         if field in summary.HEAD:
@@ -120,10 +135,10 @@ def checksum(*texts: str) -> bytes:
     return blake2b("\n".join(texts).encode("utf-8", "replace"), digest_size=8).digest()
 
 
-def document(id: str, texts: Mapping[str, str]) -> dict[str, Any]:
-    """The document of these parts; damaged ones are left out, which the checksums of the document show."""
+def document(id: str, texts: Mapping[str, str], rows: Iterable[str] = ()) -> dict[str, Any]:
+    """The document of these parts and blocks; damaged ones are left out, which its checksums show."""
     try:
-        whole = parts.put_together(texts)
-    except (ValueError, TypeError, AttributeError, RecursionError):
+        whole = blocks.join(parts.put_together(texts), map(json.loads, rows))
+    except (ValueError, TypeError, AttributeError, LookupError, RecursionError):
         whole = {}
     return {**whole, "_id": id}

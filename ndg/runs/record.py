@@ -13,11 +13,11 @@ host, pid, device, command, folder
 status      RUNNING, COMPLETED, FAILED or INTERRUPTED, as sacred writes it;  error  in a line, or null
 started, ended, heartbeat      UTC, ISO 8601
 attempts    one entry for each start of this run: a resumed run has several
-metrics     one row per epoch
+metrics     one row per epoch;  times  when each was logged (in a store both are in blocks, see `ndg.runs.blocks`)
 results     results.<stage>.<figure>, such as results.trial.q.test.aligned; a stage is written once
 artefacts   {name, path, bytes, sha256}; a path is relative to the folder when the file lies in it
 nonfinite   dotted paths of numbers that were not finite: they hold null
-checksum_metrics   of the metrics, so that a list of runs need not read them to compare the others
+checksum_metrics   of metrics and times, so that a list of runs need not read them to compare the others
 tags, notes, edits             see `ndg.runs.edits`
 checksum_edits     of these, which anybody may change at any time
 checksum_record    of all else, and of checksum_metrics; in format 1 a `checksum` of this and the metrics, or none
@@ -253,10 +253,11 @@ def _expected(document: dict[str, Any], metrics: bool) -> dict[str, Any]:
 
 def _parts(document: dict[str, Any]) -> dict[str, Any]:
     """What each checksum covers."""
-    apart = ("metrics", *EDITS, "checksum_edits", "checksum_record")
+    apart = ("metrics", "times", *EDITS, "checksum_edits", "checksum_record")
     named = EDITS if document.get("format") == FORMAT else ("tags", "notes")
+    rows = document.get("metrics")
     return {
-        "checksum_metrics": document.get("metrics"),
+        "checksum_metrics": [rows, document["times"]] if "times" in document else rows,
         "checksum_edits": [document.get(name) for name in named],
         "checksum_record": {name: value for name, value in document.items() if name not in apart},
     }

@@ -245,7 +245,8 @@ class Run:
         assert self._journal is not None
         with self._lock:
             length = self._journal.size
-            present = {**self._record, "metrics": list(self._record["metrics"]), "journal": length}
+            lists = {name: list(self._record[name]) for name in ("metrics", "times") if name in self._record}
+            present = {**self._record, **lists, "journal": length}
         both = edits.fields(edits.merged(edits.of(present), edits.read(self.folder)))
         return record.signed({**present, **both})
 

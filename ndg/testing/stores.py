@@ -145,6 +145,33 @@ def large_documents(make: Make) -> None:
         rule(store.find({"_id": "large"}) == [document], "a document of five megabytes comes back as it was")
 
 
+def rows_of_metrics(make: Make) -> None:
+    """Rows of metrics are appended and replaced, and can be asked for."""
+    rows: list[dict[str, Any]] = [{"epoch": i, "loss": 1 / (i + 1), "per layer": [i, None]} for i in range(1_100)]
+    times = [f"2026-11-21T00:00:{i:06}Z" for i in range(1_100)]
+    with closing(make()) as store:
+        for count, changes in ((3, {}), (900, {}), (1_100, {}), (1_100, {1: {"epoch": 1, "other": True}}), (2, {})):
+            some = [changes.get(i, row) for i, row in enumerate(rows[:count])]
+            document = {"_id": "a", "kind": "train", "metrics": some, "times": times[:count]}
+            store.replace(document)
+            rule(store.find() == [document], f"{count} rows of metrics come back as they were")
+        store.insert({"_id": "b", "metrics": [{"loss": 0.5}]})
+        equal(
+            store.find(fields={"metrics": 0, "times": 0}, sort="_id"),
+            [{"_id": "a", "kind": "train"}, {"_id": "b"}],
+            "rows are left out",
+        )
+        for where, expected in (
+            ({"metrics.epoch": 1}, "a"),
+            ({"metrics.loss": 0.5}, "ab"),
+            ({"metrics.0.loss": 0.5}, "b"),
+        ):
+            names = "".join(document["_id"] for document in store.find(where, sort="_id"))
+            equal(names, expected, f"{where} looks into rows of metrics")
+        rule(store.remove("a"), "removing a document gives True")
+        equal(store.find(), [{"_id": "b", "metrics": [{"loss": 0.5}]}], "removing a document leaves the others")
+
+
 QUERIES: list[tuple[dict[str, Any], str]] = [
     ({"kind": "train"}, "ab"),
     ({"_id": "a"}, "a"),
@@ -379,5 +406,5 @@ def refusing(make: Make) -> None:
 
 STORE_CHECKS = named(
     *(round_trip, empty, unique_ids, setting, tagging, replacing, projecting, sorting, reopening, large_documents),
-    *(querying, answering_as_defined, refusing),
+    *(rows_of_metrics, querying, answering_as_defined, refusing),
 )

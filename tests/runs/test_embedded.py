@@ -45,7 +45,7 @@ def test_a_file_of_neosqlite_is_read_as_it_is_and_moved_by_the_first_write(tmp_p
     assert path.read_bytes() == before
     assert store.insert({"_id": "new"})
     assert store.find(sort="_id") == [{"_id": "new"}, *RUNS]
-    assert tables(path) == {"runs", "parts", "sqlite_sequence"}
+    assert tables(path) == {"runs", "parts", "metrics", "sqlite_sequence"}
     store.close()
     assert connect(path).find(sort="_id") == [{"_id": "new"}, *RUNS]
 

@@ -87,7 +87,7 @@ def test_a_changed_metric_is_noticed_where_metrics_are_read(uri, run):
 
 def former(run: RunRecord, **changes: Any) -> dict[str, Any]:
     """The document as an earlier version wrote it."""
-    later = (*records.SUMS, "edits", "revision", "journal", "log")
+    later = (*records.SUMS, "edits", "revision", "journal", "log", "times")
     old = {name: value for name, value in run.items() if name not in later} | {"format": 1}
     lasting = {name: value for name, value in old.items() if name not in records.EDITS}
     checksum = blake2b(json.dumps(lasting, sort_keys=True).encode(), digest_size=16).hexdigest()
