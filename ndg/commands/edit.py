@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from ndg.commands import queries
 from ndg.commands.shared import near, output, say
-from ndg.errors import RunNotFoundError, UserError
+from ndg.errors import RunNotFoundError, StoreError, UserError
 from ndg.locations import Locations
 from ndg.runs.log import Log
 from ndg.runs.record import RunRecord
@@ -89,13 +90,49 @@ def _ask(question: str) -> None:
 
 
 def export(options: Namespace, where: Locations) -> int:
-    """Copy runs from this run log to another one."""
+    """Copy runs from this run log to another one, or to a database for sacred."""
+    if options.sacred:
+        return to_sacred(options, where)
+    if not options.uri:
+        raise UserError("ndg export needs another run log: a file, mongodb://..., or --sacred mongodb://...")
     return _copy(options, where, (where.store, options.uri))
 
 
 def import_(options: Namespace, where: Locations) -> int:
     """Copy runs from another run log to this one."""
     return _copy(options, where, (options.uri, where.store))
+
+
+def fetch(options: Namespace, where: Locations) -> int:
+    """Fetch the files of a run from the server into the folder of runs."""
+    from ndg import runs
+    from ndg.runs.files import Files
+
+    if not where.store.startswith("mongodb"):
+        raise UserError(f"files are fetched from a MongoDB server; the run log is {where.store}; name one by --store")
+    with runs.open(where.store, local=where.runs) as log, closing(Files(where.store)) as files:
+        paths = files.fetch(log.get(options.run), where.runs)
+    return output(
+        options, "\n".join(str(near(path)) for path in paths) or "the run has no files", list(map(str, paths))
+    )
+
+
+def to_sacred(options: Namespace, where: Locations) -> int:
+    """Write runs to a database in sacred's layout."""
+    from ndg import runs
+    from ndg.runs.provenance import mask
+    from ndg.runs.sacred import Sacred
+
+    runs.connect(options.sacred)  # a mistake in the URI is told first
+    query = queries.query(options.where, options.condition)
+    with runs.open(where.store, local=where.runs) as log:
+        records = log.find(query, "started", metrics=True)
+        try:
+            with closing(Sacred(options.sacred)) as sacred:
+                numbers = {record.id: sacred.put(record) for record in records}
+        except Exception as error:
+            raise StoreError(f"{mask(options.sacred)} cannot be written: {mask(str(error))[:200]}") from error
+    return output(options, f"{len(numbers)} runs are in {mask(options.sacred)} for sacred and Omniboard", numbers)
 
 
 def _copy(options: Namespace, where: Locations, uris: tuple[str, str]) -> int:

@@ -23,6 +23,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "what": {"nargs": "*", "metavar": "CONFIG|KEY=VALUE"},
 }
 """Settings of options that several commands have."""
+SACRED = "write runs to this MongoDB database as sacred does, for Omniboard"
 CONDITION: dict[str, Any] = {"metavar": "KEY=VALUE", "nargs": "*"}
 
 
@@ -125,6 +126,7 @@ def make_parser(program: str, arguments: Collection[str] | None = None) -> Parse
     runs.add("--columns", "fields to show", metavar="PATH", nargs="+")
     runs.add_flag("--csv", "the table as CSV")
     runs.add_flag("--md", "the table as Markdown")
+    runs.add("--sacred", f"with `ndg runs export`: {SACRED}", metavar="URI")
     runs.add("--parquet", "write the table as Parquet, with all --columns or the usual ones", metavar="FILE")
     runs.add_flag("--json", "whole run documents as JSON")
     runs.choices = ("operators",)
@@ -169,10 +171,17 @@ def make_parser(program: str, arguments: Collection[str] | None = None) -> Parse
         ("import", "copy runs from another run log", "old/ndg.db"),
     ):
         copies = command(name, help, example)
-        copies.add("uri", "the other run log: mongodb://... or a file", metavar="URI")
+        copies.add("uri", "the other run log: mongodb://... or a file", metavar="URI", nargs="?")
+        if name == "export":
+            copies.add("--sacred", SACRED, metavar="URI")
         copies.add("condition", "conditions, as of `ndg runs`", **CONDITION)
         copies.add("--where", "a MongoDB query", metavar="JSON")
         copies.add_flag("--json", "ids of the copied runs, as JSON")
+    fetch = command(
+        "fetch", "fetch the files of a run from a server (store.upload: true)", "last --store mongodb://HOST/ndg"
+    )
+    fetch.add("run", "run id, a unique part of one, or last (default)")
+    fetch.add_flag("--json", "paths of the files, as JSON")
 
     sync = command("sync", "bring runs from their folders into a run log that is behind", "--store mongodb://HOST/ndg")
     sync.add_flag("--json", "ids of the runs that were brought, as JSON")

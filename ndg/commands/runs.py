@@ -6,7 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from ndg import terminal
-from ndg.commands import queries
+from ndg.commands import edit, queries
 from ndg.commands.shared import near, output, say
 from ndg.errors import RunNotFoundError, UserError
 from ndg.locations import Locations
@@ -22,6 +22,9 @@ def runs(options: Namespace, where: Locations) -> int:
     from ndg import runs
     from ndg.runs import show
 
+    if options.condition[:1] == ["export"]:
+        options.condition, options.uri = options.condition[1:], None
+        return edit.export(options, where)
     if options.limit < 1:
         raise UserError(f"--limit is at least 1; got {options.limit}")
     query = queries.query(options.where, options.condition)

@@ -28,9 +28,11 @@ FORMER = {"importance.steps": "n_steps"}
 
 @dataclass(frozen=True)
 class _Store:
-    """The section `store` of configs of older versions."""
+    """The section `store` of a config: the run log, and whether files and documents for sacred go there too."""
 
     uri: str | None = None
+    upload: bool = False
+    sacred: bool = False
 
 
 def load(source: str | Path | dict[str, Any], overrides: Sequence[str] = (), *, smoke: bool = False) -> Experiment:
@@ -181,8 +183,12 @@ def _store(document: dict[str, Any]) -> str | None:
         if (section := scalars.plain(section)) is None:
             return None
         raise ConfigError(f"store must hold keys (uri); got {section!r}")
-    uri = _values(section, _Store(), "store.", replace).get("uri")
-    return None if uri is None else str(uri)
+    values = _values(section, _Store(), "store.", replace)
+    uri = values.get("uri")
+    words = [word for word in ("upload", "sacred") if values.get(word)]
+    if words and not str(uri).startswith("mongodb"):
+        raise ConfigError(f"store.{words[0]} writes to a MongoDB server; give store.uri=mongodb://... too")
+    return None if uri is None else "#".join([str(uri), *filter(None, [",".join(words)])])
 
 
 def _values(section: dict[str, Any], schema: Any, prefix: str, make: Any) -> dict[str, Any]:

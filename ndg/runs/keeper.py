@@ -69,7 +69,7 @@ class Keeper:
             record = self._run.saved()
             begun = time.monotonic()
             try:
-                merging.put(self._store, record)
+                self._store.mirror(merging.put(self._store, record))
             except StoreError as error:
                 self._news = True
                 self._wait = min(max(2 * self._wait, 1.0), PATIENCE)

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ndg.runs import blocks
 from ndg.runs.selection import Selection
+
+if TYPE_CHECKING:
+    from pymongo import MongoClient
 
 LIMIT: Final = 2**31 - 1
 """Documents; a larger limit is none."""
@@ -25,16 +28,22 @@ TIMEOUTS: Final = {"serverSelectionTimeoutMS": 3_000, "connectTimeoutMS": 3_000,
 SAFE: Final = {"w": "majority", "journal": True}
 
 
+def client_of(uri: str) -> MongoClient[dict[str, Any]]:
+    """A client with time-outs and safe writes, unless the URI has others; it connects at its first use."""
+    from pymongo import MongoClient
+
+    address = uri.partition("#")[0]
+    given = address.partition("?")[2].lower()
+    options: dict[str, Any] = {key: value for key, value in TIMEOUTS.items() if f"{key.lower()}=" not in given}
+    options |= {key: value for key, value in SAFE.items() if f"{key}=" not in given}
+    return MongoClient(address, appname="ndg", connect=False, **options)
+
+
 class ServerLink:
     """An open connection to the database of a URI."""
 
     def __init__(self, uri: str) -> None:
-        from pymongo import MongoClient
-
-        given = uri.partition("?")[2].lower()
-        options: dict[str, Any] = {key: value for key, value in TIMEOUTS.items() if f"{key.lower()}=" not in given}
-        options |= {key: value for key, value in SAFE.items() if f"{key}=" not in given}
-        self._client: MongoClient[dict[str, Any]] = MongoClient(uri, appname="ndg", connect=False, **options)
+        self._client = client_of(uri)
         database = self._client.get_default_database("ndg")
         self._runs, self._metrics = database["runs"], database["metrics"]
         self._indexed = False

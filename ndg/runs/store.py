@@ -9,8 +9,9 @@ import copy
 import os
 import threading
 import weakref
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -19,6 +20,7 @@ from ndg.extras import require
 from ndg.paths import path_of
 from ndg.runs.provenance import mask
 from ndg.runs.query import Sort
+from ndg.runs.record import RunRecord
 from ndg.runs.selection import Selection
 
 DEFAULT: Final = "runs/ndg.db"
@@ -45,8 +47,16 @@ class Link(Protocol):
 class Store:
     """Run documents by `_id`, thread-safe."""
 
-    def __init__(self, name: str, connect: Callable[[], Link], path: Path | None, remedy: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        connect: Callable[[], Link],
+        path: Path | None,
+        remedy: str,
+        also: Sequence[Callable[[RunRecord], object]] = (),
+    ) -> None:
         self.name = name
+        self._also = also
         self.path = path
         self._connect = connect
         self._remedy = remedy
@@ -97,6 +107,11 @@ class Store:
         """
         selection = Selection(where, sort, limit, fields, checked)
         return self._do(lambda link: link.find(selection)) or []
+
+    def mirror(self, record: RunRecord) -> None:
+        """Write a run for sacred, and its files, where the address of the store says so. Raises StoreError."""
+        if self._also:
+            self._do(lambda _: [write(record) for write in self._also], write=True)
 
     def close(self) -> None:
         with self._lock:
@@ -159,12 +174,16 @@ def server(uri: str) -> Store:
     Raises ConfigError for an invalid URI; a server that does not answer is noticed at the first operation.
     """
     require("pymongo", "a run log on a MongoDB server", "an embedded file needs no package")
-    name = mask(uri)
+    address, _, words = uri.partition("#")
+    name = mask(address)
+    options = [word for word in words.split(",") if word]
+    if unknown := [word for word in options if word not in OPTIONS]:
+        raise ConfigError(f"after # the address of a store has {' and '.join(OPTIONS)}; got {mask(unknown[0])!r}")
 
     def connect() -> Link:
         from ndg.runs.server import ServerLink
 
-        return ServerLink(uri)
+        return ServerLink(address)
 
     if not uri.startswith("mongodb+srv://"):  # that one asks a name server, so it may fail without being wrong
         from pymongo.errors import ConfigurationError
@@ -174,7 +193,38 @@ def server(uri: str) -> Store:
         except (ConfigurationError, ValueError) as error:
             raise ConfigError(f"store.uri {name} is not a MongoDB URI: {_reason(error)}") from error
     remedy = "check that the server runs and that the URI is right, or name another log with --store"
-    return Store(name, connect, None, remedy)
+    return Store(name, connect, None, remedy, [partial(OPTIONS[word], address) for word in options])
+
+
+def _upload(uri: str, record: RunRecord) -> None:
+    from ndg.runs.files import Files
+
+    with closing(Files(uri)) as files:
+        files.upload(record)
+
+
+def _sacred(uri: str, record: RunRecord) -> None:
+    from ndg.runs.sacred import Sacred
+
+    with closing(Sacred(sacred_uri(uri))) as mirror:
+        mirror.put(record)
+
+
+def sacred_uri(uri: str) -> str:
+    """The address of the database for sacred beside that of a store: `ndg_sacred` beside `ndg`.
+
+    The two have collections of the same names.
+    """
+    head, _, options = uri.partition("?")
+    scheme, separator, rest = head.partition("://")
+    hosts, _, database = rest.partition("/")
+    source = "" if "authsource=" in options.lower() or "@" not in hosts or not database else f"authSource={database}"
+    words = "&".join(filter(None, [options, source]))
+    return f"{scheme}{separator}{hosts}/{database or 'ndg'}_sacred" + (f"?{words}" if words else "")
+
+
+OPTIONS: Final[dict[str, Callable[[str, RunRecord], None]]] = {"upload": _upload, "sacred": _sacred}
+"""Words after # in the address of a server, which the config writes: `store.upload`, `store.sacred`."""
 
 
 def memory(name: str) -> Store:
