@@ -19,6 +19,8 @@ EXTRAS = {
     "tokenizers": "hf",
     "matplotlib": "plots",
     "pyarrow": "parquet",
+    "starlette": "ui",
+    "uvicorn": "ui",
     "tensorboard": "tensorboard",
     "torch_pruning": "bench",
 }

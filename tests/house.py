@@ -29,7 +29,7 @@ LAYERS = [
     "efficiency",
     "runs",
     "report",
-    "workflows",
+    "workflows | ui",
     "commands doctor cli __main__ testing",
 ]
 """A room may import earlier layers and its own arm; `|` parts siblings, which do not import each other."""

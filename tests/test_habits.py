@@ -28,7 +28,7 @@ def test_ci_runs_lint_types_and_tests():
 def test_the_lock_holds_what_lint_and_tests_need():
     lock = names((ROOT / "requirements.lock").read_text().splitlines())
     extras = PROJECT["project"]["optional-dependencies"]
-    runtime = [line for name in ("ray", "mongo", "hf", "plots", "parquet") for line in extras[name]]
+    runtime = [line for name in ("ray", "mongo", "hf", "plots", "parquet", "ui") for line in extras[name]]
     needed = names(PROJECT["project"]["dependencies"] + extras["docs"] + extras["lint"] + extras["test"] + runtime)
     assert needed - lock == {PROJECT["project"]["name"]}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -107,9 +106,9 @@ def test_a_table_of_runs_is_written_as_parquet(said, tmp_path: Path, monkeypatch
     table = pd.read_parquet(path)
     assert table.index.name == "id"
     assert list(table["seeds.seed"]) == [1, 2, 3]
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setattr("ndg.extras.find_spec", lambda _: None)
     code, _, err = said("runs", "--parquet", str(path))
-    assert (code, "pip install 'ndg[parquet]'" in err) == (2, True)
+    assert (code, "pip install 'neuron-dependency-graphs[parquet]'" in err) == (2, True)
 
 
 def test_the_report_of_a_run_is_opened(said, root: Path, monkeypatch):

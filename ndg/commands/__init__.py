@@ -2,7 +2,7 @@
 
 from ndg.commands.align import align
 from ndg.commands.compress import compress
-from ndg.commands.edit import export, fetch, import_, note, open, path, rm, tag, untag
+from ndg.commands.edit import export, fetch, import_, note, open, path, rm, tag, ui, untag
 from ndg.commands.efficiency import efficiency
 from ndg.commands.prune import prune
 from ndg.commands.resources import completion, configs, data, doctor
@@ -23,5 +23,5 @@ from ndg.commands.train import train
 __all__ = [
     "align", "best", "compare", "completion", "compress", "configs", "data", "diff", "doctor", "efficiency", "explain",
     "explore", "export", "fetch", "import_", "note", "open", "path", "prune", "render", "rm", "runs", "score", "show",
-    "sync", "tag", "train", "untag",
+    "sync", "tag", "train", "ui", "untag",
 ]  # fmt: skip

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from ndg.commands import queries
 from ndg.commands.shared import near, output, say
 from ndg.errors import RunNotFoundError, StoreError, UserError
 from ndg.locations import Locations
+from ndg.runs import conditions
 from ndg.runs.log import Log
 from ndg.runs.record import RunRecord
 
@@ -124,7 +124,7 @@ def to_sacred(options: Namespace, where: Locations) -> int:
     from ndg.runs.sacred import Sacred
 
     runs.connect(options.sacred)  # a mistake in the URI is told first
-    query = queries.query(options.where, options.condition)
+    query = conditions.query(options.where, options.condition)
     with runs.open(where.store, local=where.runs) as log:
         records = log.find(query, "started", metrics=True)
         try:
@@ -139,7 +139,7 @@ def _copy(options: Namespace, where: Locations, uris: tuple[str, str]) -> int:
     from ndg import runs
     from ndg.runs import transfer
 
-    query = queries.query(options.where, options.condition)
+    query = conditions.query(options.where, options.condition)
     with (
         runs.open(uris[0], local=where.runs if uris[0] == where.store else None) as source,
         runs.open(uris[1]) as target,
@@ -155,3 +155,20 @@ def _edit(options: Namespace, where: Locations, change: Callable[[Log], RunRecor
         record = change(log)
     text = f"{record.id}  tags: {', '.join(record['tags']) or 'none'}  notes: {record['notes'] or 'none'}"
     return output(options, text, {name: record[name] for name in ("_id", "tags", "notes")})
+
+
+def ui(options: Namespace, where: Locations) -> int:
+    """Serve a page about the run log on this machine, until Ctrl-C."""
+    import webbrowser
+
+    from ndg import runs
+    from ndg.ui.serve import bind
+
+    with runs.open(where.store, local=where.runs) as log:
+        server = bind(log, options.port, options.write)
+        say(f"{server.address}\nThe address has a secret: share it with nobody. Ctrl-C ends the page.")
+        sys.stdout.flush()
+        if not options.no_browser:
+            webbrowser.open(server.address)
+        server.run()
+    return 0

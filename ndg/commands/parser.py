@@ -177,6 +177,10 @@ def make_parser(program: str, arguments: Collection[str] | None = None) -> Parse
         copies.add("condition", "conditions, as of `ndg runs`", **CONDITION)
         copies.add("--where", "a MongoDB query", metavar="JSON")
         copies.add_flag("--json", "ids of the copied runs, as JSON")
+    ui = command("ui", "look at the run log in the browser, on this machine alone", "--write")
+    ui.add_number("--port", "a port of 127.0.0.1 (default: a free one)", default=0)
+    ui.add_flag("--write", "allow tags and notes to be changed on the page")
+    ui.add_flag("--no-browser", "print the address and open no browser")
     fetch = command(
         "fetch", "fetch the files of a run from a server (store.upload: true)", "last --store mongodb://HOST/ndg"
     )

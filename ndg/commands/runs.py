@@ -10,6 +10,7 @@ from ndg.commands import edit, queries
 from ndg.commands.shared import near, output, say
 from ndg.errors import RunNotFoundError, UserError
 from ndg.locations import Locations
+from ndg.runs import conditions
 from ndg.runs.log import NEWEST, Log
 from ndg.runs.record import RunRecord
 
@@ -27,7 +28,7 @@ def runs(options: Namespace, where: Locations) -> int:
         return edit.export(options, where)
     if options.limit < 1:
         raise UserError(f"--limit is at least 1; got {options.limit}")
-    query = queries.query(options.where, options.condition)
+    query = conditions.query(options.where, options.condition)
     with runs.open(where.store, local=where.runs) as log:
         if options.parquet:
             table = log.frame(query, options.sort or NEWEST, options.limit, options.columns)
@@ -60,7 +61,7 @@ def best(options: Namespace, where: Locations) -> int:
     """Show the run with the highest value of a metric."""
     from ndg import runs
 
-    query = {"$and": [queries.query(options.where, options.condition), {options.metric: {"$gte": -1e300}}]}
+    query = {"$and": [conditions.query(options.where, options.condition), {options.metric: {"$gte": -1e300}}]}
     with runs.open(where.store, local=where.runs) as log:
         records = log.find(query, f"-{options.metric}", 1)
     if not records:

@@ -28,26 +28,30 @@ def stored(columns: Iterable[str], sort: Sort) -> list[str]:
     return [".".join(_before_number(path.split("."))) for path in paths]
 
 
-def frame(documents: Sequence[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
-    """A row per document."""
-    import pandas as pd
-
-    values: dict[str, list[Any]] = {}
+def values(documents: Sequence[dict[str, Any]], columns: Sequence[str]) -> dict[str, list[Any]]:
+    """Values of the documents by dotted path; None where a document has none."""
+    table: dict[str, list[Any]] = {}
     for row, document in enumerate(documents):
         for column in columns:
             value = RunRecord.figure(document, column)  # type: ignore[arg-type]
             leaves = show.flatten(value, column) if isinstance(value, dict) and value else [(column, value)]
             for path, leaf in leaves:
-                cells = values.setdefault(path, [])
+                cells = table.setdefault(path, [])
                 cells += [None] * (row - len(cells)) + [leaf]
-    for cells in values.values():
+    for cells in table.values():
         cells += [None] * (len(documents) - len(cells))
-    index = pd.Index([document["_id"] for document in documents], name="id")
-    table = pd.DataFrame(values, index=index)
-    for column in TIMES:
-        if column in table:
-            table[column] = pd.to_datetime(table[column], utc=True, format="ISO8601")
     return table
+
+
+def frame(ids: Sequence[str], table: dict[str, list[Any]]) -> pd.DataFrame:
+    """A row per id."""
+    import pandas as pd
+
+    frame = pd.DataFrame(table, index=pd.Index(ids, name="id"))
+    for column in TIMES:
+        if column in frame:
+            frame[column] = pd.to_datetime(frame[column], utc=True, format="ISO8601")
+    return frame
 
 
 def _before_number(parts: list[str]) -> list[str]:

@@ -219,9 +219,16 @@ class Log(AbstractContextManager["Log"]):
         """
         from ndg.runs import frames
 
-        paths = frames.COLUMNS if columns is None else tuple(columns)
+        return frames.frame(*self.table(where, sort, limit, frames.COLUMNS if columns is None else columns))
+
+    def table(
+        self, where: Mapping[str, Any] | None, sort: Sort, limit: int | None, columns: Sequence[str]
+    ) -> tuple[list[str], dict[str, list[Any]]]:
+        """Ids of runs, and their values by dotted path; `frame` without pandas."""
+        from ndg.runs import frames
+
         here = {name: folder for root in reversed(self._roots()) for name, folder in _folders(root).items()}
-        documents, _ = self._documents(where, sort, limit, dict.fromkeys(frames.stored(paths, sort), 1), True)
+        documents, _ = self._documents(where, sort, limit, dict.fromkeys(frames.stored(columns, sort), 1), True)
         sound = []
         for document in documents:
             if "damage" in document:
@@ -230,7 +237,7 @@ class Log(AbstractContextManager["Log"]):
             if document["_id"] in here:
                 document["folder"] = os.path.realpath(here[document["_id"]])
             sound.append(document)
-        return frames.frame(sound, paths)
+        return [document["_id"] for document in sound], frames.values(sound, columns)
 
     def metrics(self, run: str = "last") -> pd.DataFrame:
         """Rows per epoch of a run."""

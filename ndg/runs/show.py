@@ -125,6 +125,15 @@ def flatten(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             yield path, item
 
 
+def differences(records: Sequence[RunRecord], section: str) -> Iterator[list[Any]]:
+    """Path and values of the fields of a section in which the runs differ; None where a run lacks one."""
+    leaves = [dict(flatten(record.get(section) or {}, section)) for record in records]
+    for path in dict.fromkeys(path for of_run in leaves for path in of_run):
+        values = [of_run.get(path) for of_run in leaves]
+        if any(type(value) is not type(values[0]) or value != values[0] for value in values):
+            yield [path, *values]
+
+
 def _row(record: RunRecord, trained: RunRecord, now: datetime) -> Row:
     age = span(max(0.0, (now - datetime.fromisoformat(record["started"])).total_seconds()))
 
