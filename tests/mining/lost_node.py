@@ -52,7 +52,8 @@ def main():
     alone = facts(miner.find(bits, alpha=2))
 
     store = {"object_store_memory": 100 << 20, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **store})
+    quick = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_failure_threshold": 4}
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "_system_config": quick, **store})
     try:
         doomed = cluster.add_node(num_cpus=1, object_store_memory=100 << 20)
         (MARKS / "doomed").write_text(doomed.node_id)

@@ -1,9 +1,5 @@
 """Exact tests against exact arithmetic: all small tables, random and huge ones."""
 
-import os
-import subprocess
-import sys
-
 import numba
 import numpy as np
 import pytest
@@ -188,14 +184,3 @@ def test_counts_that_are_no_table_are_refused(e, p, not_q):
 def test_examples_whose_products_overflow_are_refused(n):
     with pytest.raises(ShapeError, match=rf"take 1 to 3,037,000,499 examples, .*; got {n:,}; mine a sample"):
         one(0, 0, 0, n)
-
-
-@pytest.mark.slow
-def test_a_second_process_finds_the_compiled_tests_on_disk(tmp_path):
-    code = "from ndg.mining.hypergeometric import _tally as k; print(sum(k.stats.cache_hits.values()))"
-    env = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
-    hits = [
-        int(subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout)
-        for _ in range(2)
-    ]
-    assert hits == [0, 1]
