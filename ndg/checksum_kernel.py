@@ -15,7 +15,7 @@ TOTALS = types.Array(types.uint64, 1, "C")
 
 @njit(types.void(WORDS, TOTALS, TOTALS), nogil=True, boundscheck=False)
 def add(words, rows, columns):
-    """Add the words to the totals of their rows and columns, four rows at a time."""
+    """Add words to the totals of rows and columns, four rows at once."""
     height, width = words.shape
     fours = height // 4 * 4
     for row in range(0, fours, 4):

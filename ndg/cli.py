@@ -84,7 +84,7 @@ def _run(program: str, arguments: list[str], data: str | None, runs: str | None,
 
 
 def _unwritten(program: str, error: OSError) -> int:
-    """The exit code where stdout is full (1), or closed as by a pager (0)."""
+    """The exit code for a full (1) or closed (0) stdout."""
     with suppress(OSError, ValueError):  # Python flushes stdout again when it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if isinstance(error, BrokenPipeError):
@@ -112,7 +112,10 @@ def _set_up_messages(options: Namespace) -> None:
 
 
 class _Plain(logging.Formatter):
-    """Format a message without passwords and control characters; warnings and errors begin with their level."""
+    """Format a message without passwords and control characters.
+
+    Warnings and errors begin with their level.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         prefix = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""

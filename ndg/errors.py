@@ -91,7 +91,7 @@ class DownloadError(FailureError):
 
 
 def check_list(value: object, what: str) -> None:
-    """Raise ConfigError for a text where a list belongs, which would be read letter by letter."""
+    """Raise ConfigError for a text where a list belongs."""
     if isinstance(value, str | bytes):
         raise ConfigError(f"{what} must be a list; got the text {value[:80]!r}; write [{value[:80]!r}]")
 

@@ -1,4 +1,4 @@
-"""Escaping of text by the place that it goes to: terminal, HTML and SVG, XML, DOT, CSV."""
+"""Escaping of text for the terminal, HTML, SVG, XML, DOT and CSV."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ _NO_DOT = re.compile(r'\A%|(?<!\\)(?:\\\\)*\\(?:"|\r?\n|\Z)|[\x00-\x08\x0b\x0c\x
 
 
 def printable(text: object) -> str:
-    """Text whose control characters are visible, as in `\\x1b`; tabs and line breaks stay."""
+    """Text whose control characters are visible, as in `\\x1b`.
+
+    Tabs and line breaks stay.
+    """
     return _CONTROL.sub(lambda control: control.group().encode("unicode_escape").decode(), str(text))
 
 
@@ -40,7 +43,10 @@ def html(text: object) -> str:
 
 
 def xml(text: str) -> str:
-    """Text for XML content or attributes; GraphError for characters outside XML 1.0."""
+    """Text for XML content or attributes.
+
+    GraphError for characters outside XML 1.0.
+    """
     invalid = _NO_XML.search(text)
     if invalid:
         raise GraphError(
@@ -50,7 +56,7 @@ def xml(text: str) -> str:
 
 
 def xml_json(text: str) -> str:
-    """The text, or a JSON text of it where XML cannot hold it, which `undot` reads."""
+    """The text, or a JSON text where XML cannot hold it (see `undot`)."""
     return json.dumps(text) if _NO_XML.search(text) else text
 
 
@@ -75,7 +81,7 @@ def undot(text: Any) -> Any:
 
 
 def cell(value: Any) -> Any:
-    """Cell of a CSV table that spreadsheets show as text: `'` before what may be a formula."""
+    """Cell of a CSV table, with `'` before what may be a formula."""
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 

@@ -13,7 +13,9 @@ Z95 = 1.959963984540054
 def wilson(
     successes: np.ndarray | int, trials: np.ndarray | int, z: float = Z95
 ) -> tuple[Float64[np.ndarray, "*shape"], Float64[np.ndarray, "*shape"]]:
-    """Ends of the 95 % score interval of a rate (Wilson 1927); [0, 1] without trials.
+    """Ends of the 95 % score interval of a rate (Wilson 1927).
+
+    [0, 1] without trials.
 
     `z` is the normal quantile; `successes` and `trials` are counts of the same shape.
     """
@@ -43,7 +45,10 @@ def exact_paired(first_only: int, second_only: int, n: int) -> tuple[float, floa
 
 
 def _exact(count: int, n: int) -> tuple[float, float]:
-    """The 95 % interval of a rate by Clopper & Pearson 1934; [0, 1] without trials."""
+    """The 95 % interval of a rate by Clopper & Pearson 1934.
+
+    [0, 1] without trials.
+    """
     from scipy.special import betaincinv
 
     low = float(betaincinv(count, n - count + 1, 0.025)) if count else 0.0
@@ -59,6 +64,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def rate(name: str, count: int, n: int) -> dict[str, float | None]:
-    """Columns `name`, `name_low` and `name_high`: a rate with its 95 % Wilson interval; None without trials."""
+    """Columns of a rate with its 95 % Wilson interval; None without trials."""
     ends = map(float, wilson(count, n)) if n else (None, None)
     return dict(zip((name, f"{name}_low", f"{name}_high"), (count / n if n else None, *ends), strict=True))

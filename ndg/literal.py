@@ -9,7 +9,9 @@ NEGATION = "¬"
 
 
 class Literal(NamedTuple):
-    """The statement that `node` is on (`value` True) or off. `~a` is its negation.
+    """The statement that `node` is on (`value` True) or off.
+
+    `~a` is its negation.
 
     `code` is `2 * node + value`, so the negation of a code is `code ^ 1`. It is a tuple because graphs hold sets of
     millions of literals, and tuples are hashed in C.
@@ -32,5 +34,8 @@ class Literal(NamedTuple):
 
 
 def whole_number(text: str) -> int | None:
-    """Number that up to 19 decimal digits mean; None for another text."""
+    """Number that up to 19 decimal digits mean.
+
+    None for another text.
+    """
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= 19 else None

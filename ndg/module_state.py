@@ -1,4 +1,4 @@
-"""What a network computes with besides weights and buffers: its modules and their attributes, as hashable values.
+"""Modules of a network and their attributes, as hashable values.
 
 Attributes count with what they contain: lists, dictionaries, small arrays and other objects, such as a config. Tensors
 and functions count as the same while they are the same objects, and tensors while they were not written to. Variables
@@ -49,7 +49,10 @@ class Identity:
 
 
 def module_state(model: nn.Module) -> dict[Any, Any]:
-    """Types and attributes by module and name; a change of one may change what a network computes."""
+    """Types and attributes by module and name.
+
+    A change of one may change what a network computes.
+    """
     state: dict[Any, Any] = {}
     seen: dict[int, Any] = {}
     for module in model.modules():
@@ -64,7 +67,10 @@ def module_state(model: nn.Module) -> dict[Any, Any]:
 
 
 def _summary(value: Any, seen: dict[int, Any], depth: int) -> Any:
-    """A hashable value that differs where the value, or what it contains, differs; `seen` has those of objects."""
+    """A hashable value that differs where the value, or what it contains, differs.
+
+    `seen` has those of objects.
+    """
     kind = type(value)
     if kind in PLAIN:
         return kind, value
@@ -101,5 +107,8 @@ def _contents(value: Any, seen: dict[int, Any], depth: int) -> Any:
 
 
 def _version(tensor: Tensor) -> int:
-    """How often a tensor was written to; tensors of inference mode do not count that."""
+    """How often a tensor was written to.
+
+    Tensors of inference mode do not count that.
+    """
     return -1 if tensor.is_inference() else tensor._version

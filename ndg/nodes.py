@@ -158,7 +158,10 @@ class NodeSpace:
         return node - self._starts[bisect_right(self._starts, node) - 1]
 
     def slice(self, layer: str) -> slice:
-        """Slice of a layer in the node order; `label` and `concept` also work."""
+        """Slice of a layer in the node order.
+
+        `label` and `concept` also work.
+        """
         if layer == LABEL:
             return slice(0, self.labels)
         if layer == CONCEPT:

@@ -88,12 +88,18 @@ class RunOptions:
 
 
 def plain_number(value: Any) -> Any:
-    """A Python number for a numpy scalar or an array without axes; other values unchanged."""
+    """A Python number for a numpy scalar or an array without axes.
+
+    Other values unchanged.
+    """
     return value.item() if isinstance(value, np.generic | np.ndarray) and not value.ndim else value
 
 
 def names_of(names: object, rule: str, error: type[NDGError] = ConfigError) -> list[str]:
-    """Names as a list, also of one text; `error`, beginning with `rule`, for anything else."""
+    """Names as a list, also of one text.
+
+    `error`, beginning with `rule`, for anything else.
+    """
     several: list[Any] = [names] if isinstance(names, str) or not isinstance(names, Iterable) else list(names)
     for name in several:
         check_kind(name, str, rule, "pass one text or a list of texts", error)

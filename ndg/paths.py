@@ -12,7 +12,10 @@ NAME, WHOLE = 255, 4095
 
 
 def path_of(path: str | os.PathLike[str], what: str = "a path") -> Path:
-    """The path, with `~` as the home folder. Raises ConfigError for one that no file can have."""
+    """The path, with `~` as the home folder.
+
+    Raises ConfigError for one that no file can have.
+    """
     text = str(plain_path(path, what))
     expanded = os.path.expanduser(text)
     raw = os.fsencode(expanded) if "\0" not in expanded else b""
@@ -29,6 +32,9 @@ def path_of(path: str | os.PathLike[str], what: str = "a path") -> Path:
 
 
 def plain_path(path: object, what: str = "a path") -> Path:
-    """The path as it is; ConfigError for what is neither text nor a path object."""
+    """The path as it is.
+
+    ConfigError for what is neither text nor a path object.
+    """
     check_kind(path, (str, os.PathLike), f"{what} must be text or a pathlib.Path", "give the name of a file or folder")
     return Path(path)  # type: ignore[arg-type]

@@ -62,7 +62,7 @@ _changing: WeakKeyDictionary[nn.Module, set[Any]] = WeakKeyDictionary()
 def probe_loader(
     model: nn.Module, loader: Iterable[Any], layers: Iterable[str], threads: int, size: int = COMPUTE_BATCH
 ) -> Iterable[Any]:
-    """Probe a network with the first compute batch of a loader, and return it whole."""
+    """Probe a network with a loader's first batch; return the whole loader."""
     check_loader(loader)
     first = loader
     if iter(loader) is loader:
@@ -221,7 +221,7 @@ def _not_probed(model: nn.Module, rows: int, error: Exception) -> None:
 
 
 def _outputs(model: nn.Module, inputs: Inputs, paths: Iterable[str], most: int | None = None) -> Outputs:
-    """What the network and the first use of each module give for inputs, in order of use.
+    """Outputs of the network and of each module's first use, in order.
 
     With `most`, only about so many values of each example.
     """
@@ -258,7 +258,10 @@ def _kept(part: Tensor, most: int | None) -> Tensor:
 
 
 def _tensors(output: Any) -> list[Tensor]:
-    """All dense tensors of an output, in order; nested and quantised ones are not compared."""
+    """All dense tensors of an output, in order.
+
+    Nested and quantised ones are not compared.
+    """
     if isinstance(output, Tensor) and (output.is_nested or output.is_quantized):
         return []
     if isinstance(output, Tensor):
@@ -270,7 +273,7 @@ def _tensors(output: Any) -> list[Tensor]:
 
 
 def _differ(first: list[Tensor], second: list[Tensor], rows: Tensor, some: Tensor) -> bool:
-    """Whether outputs of the examples `some` differ between a pass of `rows` and one of `some`."""
+    """Whether outputs of `some` differ between passes of `rows` and `some`."""
     places = (rows == some[:, None]).int().argmax(dim=1)
     for one, other in zip(first, second, strict=False):
         if one.shape[:1] != (len(rows),) or other.shape[:1] != (len(some),) or one.shape[1:] != other.shape[1:]:
@@ -293,7 +296,7 @@ def _culprit(model: nn.Module, run: Callable[..., Outputs], rows: Tensor, some: 
 
 
 def _quiet(inputs: Inputs, rows: Tensor) -> Tensor:
-    """Half of the rows, those of the smallest values, at least two and not as many as all."""
+    """The half of the rows with the smallest values, two at least."""
     column = next(iter(by_name(inputs).values()))
     column = column[rows.to(column.device)]
     sizes = (
@@ -306,7 +309,7 @@ def _quiet(inputs: Inputs, rows: Tensor) -> Tensor:
 
 
 def _refuse_dtype(model: nn.Module, inputs: Inputs, error: Exception) -> None:
-    """Raise DataError for an error that comes from inputs of another dtype than the weights."""
+    """Raise DataError for inputs of another dtype than the weights."""
     weights = next((value.dtype for value in model.parameters() if value.is_floating_point()), None)
     name, column = next(iter(by_name(inputs).items()))
     name = name or "inputs"

@@ -46,7 +46,7 @@ def meter(**options: Any) -> Any:
 
 
 class Total:
-    """Progress of all stages of a command, by their seconds if `estimated`, else by any weights."""
+    """Progress of all stages of a command, by seconds or any weights."""
 
     def __init__(self, stages: Mapping[str, float], runs: int = 1, estimated: bool = True) -> None:
         self._waiting = {(run, stage): weight for run in range(runs) for stage, weight in stages.items()}
@@ -55,14 +55,20 @@ class Total:
         self._run, self._stage, self._entered = 0, "", time.monotonic()
 
     def enter(self, stage: str) -> None:
-        """Begin a stage, which ends the one before; other stages are not counted."""
+        """Begin a stage, which ends the one before.
+
+        Other stages are not counted.
+        """
         if stage == self._stage or (self._run, stage) not in self._waiting:
             return
         self._finish()
         self._stage = stage
 
     def next_run(self) -> None:
-        """Begin the next run; stages that this one did not have are left out."""
+        """Begin the next run.
+
+        Stages that this one did not have are left out.
+        """
         self._finish()
         for key in [key for key in self._waiting if key[0] == self._run]:
             self._whole -= self._waiting.pop(key)
@@ -88,7 +94,7 @@ _totals: list[Total] = []
 
 @contextmanager
 def whole(stages: Mapping[str, float], runs: int = 1, estimated: bool = True) -> Iterator[None]:
-    """Show the progress of these stages in total beside each bar, unless it is part of a larger total."""
+    """Show the total progress of these stages beside each bar."""
     if _totals or len(stages) * runs < 2:
         yield
         return
@@ -112,7 +118,10 @@ def next_run() -> None:
 
 
 def in_total() -> str:
-    """Text of the total progress, `35% in total, 40 s left`; empty without one."""
+    """Text of the total progress, `35% in total, 40 s left`.
+
+    Empty without one.
+    """
     return "".join(map(str, _totals))
 
 

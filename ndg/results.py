@@ -55,7 +55,7 @@ class Result(ABC):
 
     @abstractmethod
     def words(self) -> str:
-        """The main finding in one or a few sentences, with its n, interval and control."""
+        """The main finding in words, with its n, interval and control."""
 
     def context(self) -> Row:
         """What holds for all rows, in plain JSON types."""
@@ -72,7 +72,7 @@ class Result(ABC):
         return pd.DataFrame(self.rows(*which, **named))
 
     def plotted(self) -> Plot:
-        """Table that `plot` draws: the main figure of each row, unless a result has a curve."""
+        """Table that `plot` draws: the main figure of each row."""
         return of_rows(type(self).__name__, self.rows())
 
     def plot(self, ax: Axes | None = None) -> Axes:

@@ -194,7 +194,10 @@ def _journal(study: Study[T, R], label: str, tasks: list[Any], journal: Journal 
 
 
 def _choose(study: Study[T, R], options: RunOptions, count: int | None) -> tuple[Executor, str]:
-    """The executor, and why it was chosen. Ray tasks share a GPU."""
+    """The executor, and why it was chosen.
+
+    Ray tasks share a GPU.
+    """
     if options.executor == AUTO and not options.ray_address and count == 1:
         return executors.serial(), "serial: there is one batch only"
     cpus = min(options.threads, executors.available_cpus())

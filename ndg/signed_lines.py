@@ -16,7 +16,10 @@ def signed_line(entry: dict[str, Any]) -> bytes:
 
 
 def read_line(line: bytes) -> dict[str, Any] | None:
-    """The entry of a line; None for a line that is not whole."""
+    """The entry of a line.
+
+    None for a line that is not whole.
+    """
     body, mark, tail = line.rpartition(MARK)
     if not mark or tail != checksum(body) + b'"}\n':
         return None

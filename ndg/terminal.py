@@ -13,7 +13,7 @@ NARROWEST = 12
 
 
 def size() -> tuple[int, int] | None:
-    """Columns and lines of the terminal; None where stdout is a file or a pipe."""
+    """Columns and lines of the terminal; None for files and pipes."""
     if sys.stdout is None or not sys.stdout.isatty():
         return None
     columns, lines = shutil.get_terminal_size()
@@ -50,7 +50,10 @@ def _total(widths: Sequence[int]) -> int:
 def _widths(
     lines: Sequence[Sequence[str]], left: Sequence[bool], width: int | None, least: int | None = None
 ) -> list[int]:
-    """Width of each column; the widest ones are narrowed to fit, down to `least` or to their longest word."""
+    """Width of each column.
+
+    The widest ones are narrowed to fit, down to `least` or to their longest word.
+    """
     from rich.cells import cell_len
 
     columns = list(zip(*lines, strict=True))
@@ -69,7 +72,7 @@ def _widths(
 
 
 def _on_its_side(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:
-    """The table with a line per head, as many rows side by side as fit, at least one."""
+    """The table with a line per head and as many rows as fit."""
     parts, done = [], 0
     while done < len(rows):
         for count in range(len(rows) - done, 0, -1):
@@ -100,7 +103,10 @@ def _render(
 
 
 def _lines(cells: Sequence[str], widths: Sequence[int], left: Sequence[bool], above: bool = False) -> Iterator[str]:
-    """The lines of one row; free lines of a cell are below its text, or `above`."""
+    """The lines of one row.
+
+    Free lines of a cell are below its text, or `above`.
+    """
     from rich.cells import cell_len
 
     wrapped = [_wrapped(cell, space) for cell, space in zip(cells, widths, strict=True)]

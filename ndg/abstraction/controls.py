@@ -35,7 +35,7 @@ CHANCE = "chance"
 
 @dataclass(frozen=True, eq=False)
 class Prototypes:
-    """Orders of the units of a layer for each class, and booleans, by the name of the order."""
+    """Orders of a layer's units for each class, with booleans, by name."""
 
     orders: dict[str, Ranked]
 
@@ -86,7 +86,7 @@ class Controls:
     def of_changes(
         self, bits: Bits, changes: Indices, names: Sequence[str] = tuple(OF_CHANGES)
     ) -> dict[str, tuple[Bits, Bits]]:
-        """The first units of each order that change `changes` of the `bits`, or all units, and their values."""
+        """The first units of each order that change `changes` bits, with values."""
         settings = {}
         for name in names:
             order = self._orders[OF_CHANGES[name]]

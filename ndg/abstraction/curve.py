@@ -71,7 +71,10 @@ class Curve(Result):
         return rows
 
     def area(self, name: str) -> float | None:
-        """Mean aligned rate under an order's curve up to `end`, in [0, 1]; None if flat."""
+        """Mean aligned rate under an order's curve up to `end`, in [0, 1].
+
+        None if flat.
+        """
         self._known(name)
         return float(_areas(self._lines())[name][0]) if self.end else None
 

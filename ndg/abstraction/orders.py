@@ -44,7 +44,10 @@ class Orders:
 
     @classmethod
     def of(cls, graph: NDG, layer: str, orders: Mapping[str, Int[np.ndarray, "..."]]) -> Orders:
-        """Orders of a layer, and custom ones; ConfigError or ShapeError for bad lists."""
+        """Orders of a layer, and custom ones.
+
+        ConfigError or ShapeError for bad lists.
+        """
         where = graph.nodes.slice(layer)
         units = where.stop - where.start
         ranked = {name: _ranked(name, order, graph.nodes.labels, units) for name, order in orders.items()}

@@ -28,7 +28,10 @@ def check_alternatives(graph: NDG) -> None:
 
 
 def one_layer(graph: NDG, layer: str | None, rule: str) -> str:
-    """The requested layer or the only one; GraphError, beginning with `rule`, otherwise."""
+    """The requested layer or the only one.
+
+    GraphError, beginning with `rule`, otherwise.
+    """
     check_graph(graph)
     if not isinstance(layer, str | None):
         raise GraphError(f"layer= is the name of a layer of the graph; got {type(layer).__name__}; pass its name")

@@ -25,7 +25,10 @@ def survives(figures: Figures) -> bool:
 
 
 def better(figures: Figures) -> bool | None:
-    """Whether the paired difference to the prototype is above zero; None without a verdict."""
+    """Whether the paired difference to the prototype is above zero.
+
+    None without a verdict.
+    """
     if figures.get("selectivity_low") is None or not figures["neurons_set"] or not survives(figures):
         return None
     return bool(figures["selectivity_low"] > 0 and _significant(figures))
@@ -76,7 +79,7 @@ def verdict(figures: Figures) -> str:
 
 
 def _rates(figures: Figures) -> str:
-    """Both rates, the share kept by binarising and the p-value, if the record has them."""
+    """Both rates, the share kept by binarising and the p-value, if recorded."""
     control, kept, p = (figures.get(name) for name in ("selectivity_control", "kept", "selectivity_p"))
     other = figures.get("controls", {}).get(control, {}).get("aligned")
     words = "" if other is None else f", aligned {figures['aligned']:.3f} against {other:.3f} ({control})"

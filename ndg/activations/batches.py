@@ -37,7 +37,10 @@ Inputs = Tensor | dict[str, Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Examples `start` to `start + count - 1`, padded; `numbers` of chosen ones."""
+    """Examples `start` to `start + count - 1`, padded.
+
+    `numbers` of chosen ones.
+    """
 
     start: int
     count: int
@@ -170,7 +173,7 @@ def _moved(inputs: Tensor, device: torch.device) -> Tensor:
 
 
 def logits_of(output: Any) -> Tensor:
-    """Logits `[example, class]`: a tensor, the `logits` of an output, or the first element of a tuple.
+    """Logits `[example, class]` of a tensor, an output or a tuple.
 
     Sparse logits become dense, whole numbers float64.
     """

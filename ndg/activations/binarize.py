@@ -58,7 +58,7 @@ def choose(name: str, module: nn.Module) -> str:
 
 
 def of_sigmoids(spelled: str, layer: str) -> bool:
-    """Whether the bits of a layer are those of sigmoids, by the binarizer that bits or a graph name.
+    """Whether a layer was binarised as sigmoids, by the named binarizer.
 
     It is one name, or `layer: name` for each layer where they differ.
     """

@@ -18,7 +18,10 @@ from ndg.bits.matrix import NETWORK_DIGITS
 
 
 def weights_digest(model: nn.Module) -> str:
-    """Sixteen hexadecimal digits of parameters and buffers; none while shapes are unknown."""
+    """Sixteen hexadecimal digits of parameters and buffers.
+
+    None while shapes are unknown.
+    """
     check_values(model)
     state = hashlib.sha256(b"{}")
     for name, value in model.state_dict().items():

@@ -1,4 +1,4 @@
-"""Run compiled and checkpointed parts of networks plainly: every module is called, and gradients reach it."""
+"""Run compiled and checkpointed parts of networks as plain modules."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _inside = 0
 
 @contextmanager
 def eager() -> Iterator[None]:
-    """Run code of `torch.compile` eagerly and reentrant checkpoints as plain calls, while any thread is inside.
+    """Run compiled code eagerly and reentrant checkpoints as plain calls.
 
     Compiled code may skip hooks that were added later; reentrant checkpoints let no gradient through to single tensors.
     The numbers are those of the plain network.

@@ -12,7 +12,10 @@ from ndg.errors import BitsError
 
 
 def columns(frame: Any, examples: int, taken: tuple[str, ...] = ()) -> dict[str, Bool[np.ndarray, " example"]]:
-    """Boolean columns by name, from a DataFrame or a mapping; BitsError for other values or names."""
+    """Boolean columns by name, from a DataFrame or a mapping.
+
+    BitsError for other values or names.
+    """
     if isinstance(frame, Mapping):
         named_columns = list(frame.items())
     elif hasattr(frame, "iloc") and hasattr(frame, "columns"):

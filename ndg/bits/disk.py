@@ -21,7 +21,10 @@ REMEDY = "free space, or choose a writable folder; committed examples are safe"
 
 
 def create(path: Path, header: Header, commit: Commit, words: Words | None = None, finished: bytes = b"") -> int:
-    """Descriptor of a new, locked, complete file; OutputError without space or permission."""
+    """Descriptor of a new, locked, complete file.
+
+    OutputError without space or permission.
+    """
     part, start = partial_path(path), header.encode()
     with reporting(path, REMEDY):
         path.parent.mkdir(parents=True, exist_ok=True)

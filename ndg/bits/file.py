@@ -59,7 +59,9 @@ class BitFile(Builder):
         examples: int = 0,
         network: str = "",
     ) -> BitFile:
-        """New file without examples, with room for `examples`; OutputError if it exists or cannot be.
+        """New file without examples, with room for `examples`.
+
+        OutputError if it exists or cannot be.
 
         `source` is a digest of the network and data, which `resume` compares; `network` is that of the matrix.
         """
@@ -121,7 +123,7 @@ class BitFile(Builder):
         return self._finished
 
     def commit(self, correct: int | None = None, *, durable: bool | None = None) -> None:
-        """Make all examples so far, `correct` of them predicted correctly, the state that `resume` restores.
+        """Commit all examples so far, with `correct` right predictions, for `resume`.
 
         A commit survives the end of this process at once, and a crash of the machine after a flush to disk: with
         `durable`, by default once a minute, and at `close`.
@@ -287,7 +289,7 @@ def read(path: str | os.PathLike[str], verify: bool | None = None, partial: bool
 
 
 def _verify(path: Path, bits: BitMatrix, checksum: bytes, digest: str | None) -> None:
-    """Raise BitsError for bits of another checksum, or of another digest where a file has no checksum."""
+    """Raise BitsError for bits of another checksum or digest."""
     if checksum and checksum != _checksum(bits.words, bits.examples):
         got = f"its digest says {digest}, its bits {bits.digest}" if digest else "its bits do not match their checksum"
         raise BitsError(f"{path} is damaged: {got}; {file_format.AGAIN}")

@@ -123,7 +123,10 @@ def read_header(read: Read, size: int, path: Path) -> tuple[Header, int]:
 
 
 def _header(text: bytes, path: Path) -> Header:
-    """Header of its JSON text; entries without a default are in the files of all versions."""
+    """Header of its JSON text.
+
+    Entries without a default are in the files of all versions.
+    """
     try:
         content = json.loads(text)
         nodes, thresholds = NodeSpace.from_dict(content["nodes"]), thresholds_of(content["thresholds"])
@@ -137,7 +140,10 @@ def _header(text: bytes, path: Path) -> Header:
 
 
 def read_commits(read: Read, boot_id: bytes, path: Path, has_checksums: bool) -> list[Commit | None]:
-    """The four commits of a file, None if missing or from before a restart; BitsError without any."""
+    """The four commits of a file, None if missing or from before a restart.
+
+    BitsError without any.
+    """
     commits: list[Commit | None] = []
     for slot in range(COMMITS):
         raw = read(SECTOR * (1 + slot), WHOLE + DIGEST)

@@ -29,7 +29,7 @@ def zeros(nodes: int, words: int) -> Words:
 
 
 def pack(values: Bool[np.ndarray, "example node"], words: Words, start: int, threads: int | None = None) -> None:
-    """Set the bits of `words` from example `start` on, and clear later bits of the last word."""
+    """Set bits of `words` from example `start`, and clear those after them."""
     from ndg.bits import kernel
 
     zero = np.zeros(values.shape[1], np.uint8)

@@ -1,4 +1,4 @@
-"""What a user can choose, from the registries: for --help, the reference of config keys and completion."""
+"""Choices of the registries for --help, the reference and completion."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Named = Mapping[str, str]
 
 
 def _titles(registry: Mapping[str, Any], attribute: str) -> Named:
-    """The names of a registry with an attribute of its entries, its first line if it is long."""
+    """The names of a registry with the first line of an attribute."""
     return {name: str(getattr(entry, attribute) or "").partition("\n")[0] for name, entry in registry.items()}
 
 

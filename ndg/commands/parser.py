@@ -75,7 +75,7 @@ def parse(program: str, arguments: list[str]) -> argparse.Namespace:
 
 
 def _joined(arguments: list[str]) -> list[str]:
-    """The arguments with `--sort -path` as one word, which argparse would take for two options."""
+    """The arguments with `--sort -path` as one word, for argparse."""
     joined: list[str] = []
     for word in arguments:
         if joined and joined[-1] == "--sort" and word.startswith("-") and not word.startswith("--"):

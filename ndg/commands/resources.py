@@ -75,7 +75,7 @@ def _keys(options: Namespace) -> int:
 
 
 def completion(commands: Mapping[str, ArgumentParser], parser: ArgumentParser, shell: str) -> int:
-    """Print a script for a shell that completes the commands of a parser, their options and names."""
+    """Print a shell script that completes commands, options and names."""
     import shtab
 
     files = {"FILE": shtab.FILE, "DIR": shtab.DIRECTORY, "FOLDER": shtab.DIRECTORY}

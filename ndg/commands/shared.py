@@ -131,7 +131,7 @@ def output(options: Namespace, text: Any, document: Any) -> int:
 
 
 def fitted(result: Any) -> str:
-    """Text of a table or of findings, wrapped to the terminal but not in files."""
+    """Text of a table or of findings, wrapped to the terminal."""
     shape = terminal.size()
     if not isinstance(result, str):
         return str(result.text(width=120) if shape is None else result.text(width=shape[0], fit=True))

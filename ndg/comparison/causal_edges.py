@@ -39,7 +39,10 @@ class SharedEdges:
 
 
 def shared_edges(a: NDG, b: NDG, match: Matching | None) -> tuple[SharedEdges, ...]:
-    """Shared conjunctions and votes of two graphs over the same or matched nodes; none of kinds that neither has."""
+    """Shared conjunctions and votes of two graphs over the same or matched nodes.
+
+    None of kinds that neither has.
+    """
     kinds = {"conjunctions": (_conjunctions(a), _conjunctions(b)), "votes": (_votes(a), _votes(b))}
     return tuple(_shared(name, *edges, match) for name, edges in kinds.items() if any(edges))
 

@@ -90,7 +90,7 @@ ALL = "all"
 
 
 def by_layers(edges: Keys, nodes: NodeSpace) -> Iterator[tuple[int, tuple[str, str], Bool[np.ndarray, " edge"]]]:
-    """All edges (0), then each pair of groups that has edges: its number, names and marks."""
+    """All edges (0) and each pair of groups: number, names and marks."""
     number, pairs = layer_pairs(edges, nodes)
     yield 0, (ALL, ALL), np.ones(len(edges), np.bool_)
     yield from ((place + 1, pairs[place], number == place) for place in np.unique(number).tolist())

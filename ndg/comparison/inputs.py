@@ -44,7 +44,10 @@ class Around(ABC):
 
     @property
     def examples(self) -> Sized | None:
-        """A range over the loader's examples; None if their number is unknown."""
+        """A range over the loader's examples.
+
+        None if their number is unknown.
+        """
         count = examples_of(self.loader)
         return None if count is None else range(count)
 

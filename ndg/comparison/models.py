@@ -1,4 +1,4 @@
-"""Edges between layers of one network, or between two networks under five conditions (Hu & Tian 2022).
+"""Edges between layers, or between two networks under five conditions.
 
 1. two trainings on the same inputs;
 2. two trainings on different inputs: every example is paired with another one;
@@ -49,7 +49,9 @@ Names = tuple[str, str]
 
 
 def join(a: BitMatrix, b: BitMatrix, names: Names = ("a", "b")) -> BitMatrix:
-    """Nodes of `a` and `b` side by side; examples are paired by number.
+    """Nodes of `a` and `b` side by side.
+
+    Examples are paired by number.
 
     Layers and concepts get the name of their side, `a/latent`. The labels of `a` stay labels; those of `b` become
     concepts, `b/label:3`, so the implications within a side are those of its own bits. Raises ShapeError for different

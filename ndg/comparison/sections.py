@@ -71,7 +71,10 @@ class Judged:
 
     @classmethod
     def of(cls, graph: NDG, held_out: BitMatrix, any_thresholds: bool = False) -> Judged:
-        """Counts of a graph; ShapeError for other nodes or, by default, thresholds."""
+        """Counts of a graph.
+
+        ShapeError for other nodes or, by default, thresholds.
+        """
         implications = graph.implications
         held = count_edges(implications, held_out, any_thresholds)
         return cls(mined(implications), held, mutual(implications))
@@ -173,6 +176,9 @@ def possible_edges(graph: NDG, parts: Parts, size: int) -> Int64[np.ndarray, "pa
 
 
 def all_possible(graph: NDG) -> int | None:
-    """Possible implications of a graph; None if only some pairs were mined."""
+    """Possible implications of a graph.
+
+    None if only some pairs were mined.
+    """
     possible = possible_edges(graph, np.zeros(len(graph.nodes), np.int64), 1)
     return None if possible is None else int(possible[0, 0])

@@ -36,7 +36,7 @@ class Reinitialised:
 
 
 def reinitialised(model: nn.Module, seed: int) -> Reinitialised:
-    """A copy of a network with fresh parameters, drawn on the CPU by `seed` alone.
+    """A copy of a network with fresh parameters, drawn by `seed` alone.
 
     Modules with `reset_parameters` draw new ones and reset their running statistics; other parameters are permuted.
     """

@@ -1,4 +1,4 @@
-"""Precision of graphs on their own and other data, and tables 3 and 7 of Hu & Tian 2022."""
+"""Precision of graphs across data; tables 3 and 7 of Hu & Tian 2022."""
 
 from __future__ import annotations
 

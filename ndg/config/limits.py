@@ -1,4 +1,4 @@
-"""Limits of a config: how deep, how long, and which values no config may hold."""
+"""Limits of a config: its depth, its length and its values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BYTES, DEPTH, VALUES = 1_000_000, 32, 100_000
 
 
 def check_yaml(text: str, what: object) -> None:
-    """Raise ConfigError for YAML that is too long or too deep, or that refers to itself.
+    """Raise ConfigError for YAML that is too long, too deep or circular.
 
     Reading such a text could take all memory. Other mistakes are left to the reader of the text.
     """
@@ -52,7 +52,7 @@ def check_yaml(text: str, what: object) -> None:
 
 
 def check_values(document: Any) -> None:
-    """Raise ConfigError for numbers that are not finite or over 64 bits, and text that is no Unicode."""
+    """Raise ConfigError for infinite or too large numbers and text that is no Unicode."""
     stack = [("", document)]
     while stack:
         path, value = stack.pop()

@@ -98,7 +98,7 @@ def is_config(name: str) -> bool:
 
 
 def check_utf8(what: str, text: str) -> None:
-    """Raise ConfigError for a name of a file that is not UTF-8, which no run log can hold."""
+    """Raise ConfigError for file names that are not UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -30,7 +30,7 @@ class Scalar:
 
     @property
     def other_number(self) -> bool:
-        """Whether YAML reads another number than a decimal: minutes (`1:30` is 90), octals (`010` is 8)."""
+        """Whether YAML reads another number than a decimal, as in `1:30` or `010`."""
         number = isinstance(self.value, int | float) and not isinstance(self.value, bool)
         return number and (":" in self.text or re.match(r"[+-]?0[0-9_]", self.text) is not None)
 
@@ -53,7 +53,7 @@ def read(text: str) -> Any:
 
 
 def read_override(text: str) -> Any:
-    """The same of the value of an override, where a scalar without quotes is all that was typed."""
+    """The value of an override; a scalar without quotes is what was typed."""
     node = yaml.compose(text, _Reader)
     raw = text.strip()
     if node is None or (isinstance(node, yaml.ScalarNode) and node.style not in ("'", '"')):
@@ -68,7 +68,7 @@ def read_override(text: str) -> Any:
 
 
 def copied(value: Any, depth: int = 0) -> Any:
-    """Values of a dictionary that was given in place of YAML, with paths as texts."""
+    """Values of a dictionary instead of YAML, with paths as texts."""
     if depth > DEPTH:
         raise RecursionError
     if isinstance(value, Mapping):

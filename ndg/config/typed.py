@@ -18,7 +18,7 @@ WRITE = {str: "write it in quotes", int: "write one such as 5", float: "write a 
 
 
 def typed(full: str, kind: Any, value: Any) -> Any:
-    """The value of the key `full` as a type of a dataclass field. Raises ConfigError."""
+    """The value of a key as the type of its field. Raises ConfigError."""
     options = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
     if NoneType in options and _is_null(value):
         return None

@@ -102,7 +102,10 @@ def _changed(model: nn.Module, layer: str, inputs: Inputs, change: Change) -> Te
 
 
 def _layer(graph: NDG, layer: str | None) -> str:
-    """The requested layer, else the graph's only one; GraphError without whole units."""
+    """The requested layer, else the graph's only one.
+
+    GraphError without whole units.
+    """
     known = {layer.name: layer for layer in graph.nodes.layers}
     if layer is None and len(known) != 1:
         raise GraphError(f"one layer is written; the graph has {', '.join(known) or 'none'}; pass layer=")

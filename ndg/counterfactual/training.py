@@ -72,7 +72,10 @@ class CounterfactualSettings:
 
 @dataclass(frozen=True)
 class Epoch:
-    """Mean losses (nats) of an epoch; epoch 0 is the original network."""
+    """Mean losses (nats) of an epoch.
+
+    Epoch 0 is the original network.
+    """
 
     number: int
     train_loss: float | None

@@ -1,4 +1,7 @@
-"""Data sets by name. A new one is a file with `read(folder, settings) -> Pool` and a line in `DATASETS`."""
+"""Data sets by name.
+
+A new one is a file with `read(folder, settings) -> Pool` and a line in `DATASETS`.
+"""
 
 from __future__ import annotations
 

@@ -32,7 +32,10 @@ Member = tuple[PurePosixPath, io.BufferedIOBase]
 
 
 def members(path: Path, suffixes: tuple[str, ...] = ()) -> Iterator[tuple[PurePosixPath, bytes]]:
-    """Names and content of files in an archive, by suffix; DataError for damage anywhere."""
+    """Names and content of files in an archive, by suffix.
+
+    DataError for damage anywhere.
+    """
     with _checked(path):
         for name, stream in _members(path):
             if not suffixes or name.name.lower().endswith(suffixes):

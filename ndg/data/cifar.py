@@ -27,7 +27,10 @@ PLAIN = f"{AGAIN}, or write it again with lists of Python's own numbers and stri
 
 
 def cifar10(folder: Path, settings: Data) -> Pool:
-    """Ten classes of 3 x 32 x 32 pixels; batches 2-5 are optional."""
+    """Ten classes of 3 x 32 x 32 pixels.
+
+    Batches 2-5 are optional.
+    """
     batches = [path for number in range(1, 6) if (path := folder / f"data_batch_{number}").is_file()]
     return _read("cifar10", folder / "batches.meta", batches, folder / "test_batch", ("label_names", "labels", 10))
 
@@ -72,7 +75,7 @@ def _batch(
 
 
 class _Record:
-    """Pickled description of an array or its type, in place of numpy's own, which trusts its input."""
+    """Pickled description of an array or its type, read without numpy's trust."""
 
     arguments: tuple[Any, ...] = ()
     state: tuple[Any, ...] = ()
@@ -173,7 +176,10 @@ def _array(record: Any) -> np.ndarray | None:
 
 
 def _kind(value: Any, item: type) -> str:
-    """Type, length and first wrong item; a hostile value may be too large to print."""
+    """Type, length and first wrong item.
+
+    A hostile value may be too large to print.
+    """
     if not isinstance(value, list):
         return type(value).__name__
     kinds = [type(each).__name__ for each in value if type(each) is not item]

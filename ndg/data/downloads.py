@@ -62,7 +62,10 @@ def entries(folder: str | Path | None, names: Sequence[str] = ()) -> list[Datase
 
 
 def source_of(name: str, sources: dict[str, Source] = SOURCES) -> Source:
-    """Source of a data set; DataError if unknown or without a download."""
+    """Source of a data set.
+
+    DataError if unknown or without a download.
+    """
     if name not in sources:
         raise DataError(f"a data set must be a known name; got {name!r}; {nearest(name, sources)}")
     if not sources[name].files:
@@ -73,7 +76,10 @@ def source_of(name: str, sources: dict[str, Source] = SOURCES) -> Source:
 def get(
     name: str, folder: str | Path, sources: dict[str, Source] = SOURCES, patience: Patience | None = None
 ) -> Fetched:
-    """Download, verify, unpack and read a data set below `folder`; raises as `source_of` and `fetch`."""
+    """Download, verify, unpack and read a data set below `folder`.
+
+    Raises as `source_of` and `fetch`.
+    """
     source, folder = source_of(name, sources), Path(folder)
     home = folder / source.folder
     missing = [file for file in source.files if _is_missing(file, home)]
@@ -90,7 +96,10 @@ def get(
 
 
 def _is_missing(file: File, home: Path) -> bool:
-    """Whether a file must be fetched; DataError if only some files of an archive exist."""
+    """Whether a file must be fetched.
+
+    DataError if only some files of an archive exist.
+    """
     existing = [name for name in file.results if (home / name).exists()]
     packed = file.inside is not None and (home / file.name).exists()
     missing = packed or len(existing) < len(file.results)
@@ -103,7 +112,7 @@ def _is_missing(file: File, home: Path) -> bool:
 
 
 def _unpack(file: File, path: Path, home: Path) -> None:
-    """Move the wanted files of an archive into place, overwriting none, and remove the archive."""
+    """Move the wanted files of an archive into place and remove it."""
     try:
         with TemporaryDirectory(prefix=f".{file.name}.", dir=home) as place:
             inside = _content(file, path, Path(place))

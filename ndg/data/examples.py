@@ -22,7 +22,10 @@ Division = dict[str, Int64[np.ndarray, " _"]]
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Inputs with true classes; `indices` are positions in the whole data set."""
+    """Inputs with true classes.
+
+    `indices` are positions in the whole data set.
+    """
 
     inputs: Inputs
     labels: Int64[Tensor, " example"]

@@ -35,7 +35,10 @@ REMEDY = f"check the network, and HTTPS_PROXY if there is a proxy; {RESUME}"
 
 @dataclass(frozen=True)
 class Patience:
-    """Retry policy: failures in a row, first wait, timeout (seconds). Waits double."""
+    """Retry policy: failures in a row, first wait, timeout (seconds).
+
+    Waits double.
+    """
 
     attempts: int = 5
     wait: float = 1.0

@@ -39,7 +39,10 @@ def read(folder: Path, settings: Data) -> Pool:
 
 
 def cifar10_jpeg(folder: Path, settings: Data) -> Pool:
-    """CIFAR-10 as lossy JPEG images in class folders; figures differ from CIFAR-10."""
+    """CIFAR-10 as lossy JPEG images in class folders.
+
+    Figures differ from CIFAR-10.
+    """
     place = folder / JPEG
     if place.is_dir():
         images, labels, parts, names = arranged(place, gathered(place), _empty(place))

@@ -46,7 +46,10 @@ def fashion_mnist(folder: Path, settings: Data) -> Pool:
 
 
 def read_idx(path: Path, *size: int) -> UInt8[np.ndarray, "example ..."]:
-    """Examples of an idx file of unsigned bytes, each of `size`; DataError for any other."""
+    """Examples of an idx file of unsigned bytes, each of `size`.
+
+    DataError for any other.
+    """
     remedy = "copy the file again"
     header_size = 4 + 4 * (1 + len(size))
     magic = 0x0800 + 1 + len(size)  # 08: unsigned bytes; the last byte: number of axes

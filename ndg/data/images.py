@@ -194,7 +194,7 @@ def fitted(inputs: Inputs | Texts, settings: Data) -> Inputs | Texts:
 
 
 def surveyed(images: Sequence[Picture]) -> tuple[int, list[str]]:
-    """Channels of the images by their headers, and clauses on what is not read of them."""
+    """Channels of the images by their headers, and clauses on unread content."""
     headers = [image.header() for image in images]
     losses = {
         "transparency of {} ignored": sum(header.transparent for header in headers),
@@ -206,7 +206,7 @@ def surveyed(images: Sequence[Picture]) -> tuple[int, list[str]]:
 
 
 def others(place: Path) -> list[str]:
-    """Clause on visible files of a folder that are not read as images, and on hidden images, if any."""
+    """Clause on files that are not read as images, and on hidden images."""
     kinds: Counter[str] = Counter()
     for name, path in _files(place, hidden=True):
         suffix = path.suffix.lower()
@@ -230,7 +230,10 @@ def _is_hidden(name: str) -> bool:
 def _files(
     folder: Path, name: str = "", above: tuple[str, ...] = (), hidden: bool = False
 ) -> Iterator[tuple[str, Path]]:
-    """Names (escaped) and paths of files below a folder, also `hidden` ones; DataError for unreadable visible ones."""
+    """Names (escaped) and paths of files below a folder, also `hidden` ones.
+
+    DataError for unreadable visible ones.
+    """
     real = os.path.realpath(folder)
     if _is_hidden(name) and (real in above or not os.access(folder, os.R_OK | os.X_OK)):
         return

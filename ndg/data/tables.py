@@ -15,7 +15,7 @@ from ndg.data.inputs import TABLE, Numbers, as_inputs
 
 
 def bundled(name: str) -> Callable[[Path, Data], Pool]:
-    """Reader of a table, or of images of 8 x 8 pixels up to 16, that scikit-learn bundles."""
+    """Reader of a table or of 8 x 8 images that scikit-learn bundles."""
 
     def read(folder: Path, settings: Data) -> Pool:
         from sklearn import datasets
@@ -30,7 +30,7 @@ def bundled(name: str) -> Callable[[Path, Data], Pool]:
 
 
 def standardised(pool: Pool, train: Int64[np.ndarray, " chosen"]) -> Pool:
-    """Table with columns of mean 0 and deviation 1, or 0 if constant, by its training rows."""
+    """Table with columns standardised by its training rows, 0 if constant."""
     if not isinstance(pool.inputs, Numbers) or pool.inputs.form.kind != TABLE:
         return pool
     values = pool.inputs.values.numpy().astype(np.float64)

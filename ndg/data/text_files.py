@@ -43,7 +43,10 @@ class Row:
         return place(self.path, self.line)
 
     def text(self, name: str) -> str:
-        """Text of a field; DataError if it is no text, is empty, or has an unpaired surrogate."""
+        """Text of a field.
+
+        DataError if it is no text, is empty, or has an unpaired surrogate.
+        """
         value = self.fields[name]
         if not isinstance(value, str) or not value.strip():
             got = "an empty one" if isinstance(value, str) else type(value).__name__
@@ -72,7 +75,10 @@ def place(path: Path, line: int) -> str:
 
 
 def lines(path: Path) -> Iterator[str]:
-    """Lines of a text file, plain or `.gz`, without a byte order mark; DataError for damage and overlong lines."""
+    """Lines of a text file, plain or `.gz`, without a byte order mark.
+
+    DataError for damage and overlong lines.
+    """
     number = 0
     try:
         with gzip.open(path) if path.suffix == ".gz" or _is_gzip(path) else path.open("rb") as file:
@@ -202,7 +208,10 @@ def separated(path: Path, names: Sequence[str]) -> Iterator[Row]:
 
 
 def _cells(header: str, delimiter: str) -> list[str]:
-    """Cells of a header; none if it is no line of csv."""
+    """Cells of a header.
+
+    None if it is no line of csv.
+    """
     try:
         return next(csv.reader([header], delimiter=delimiter, strict=True), [])
     except csv.Error:

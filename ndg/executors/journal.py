@@ -135,7 +135,10 @@ class Noted:
 
 
 def noted(book: Book, task: int, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The document of a task, computed unless an earlier process did; the journal decodes by `Noted`."""
+    """The document of a task, computed unless an earlier process did.
+
+    The journal decodes by `Noted`.
+    """
     result: Noted = book.take(task) if task in book else book.keep(task, Noted(compute()))
     return result.document
 

@@ -44,7 +44,10 @@ class OrderedSum(ABC):
 
 
 def in_order(results: Iterable[tuple[int, R]], book: Book) -> Iterator[R]:
-    """Results in order, with the book's; ConfigError if it has too many."""
+    """Results in order, with the book's.
+
+    ConfigError if it has too many.
+    """
     early: dict[int, R] = {}
     following = book.first
     for number, result in results:

@@ -1,4 +1,4 @@
-"""A Ray session for one block: that of this process, of a cluster, or a new one."""
+"""A Ray session for one block: a running or a new one."""
 
 from __future__ import annotations
 

@@ -25,7 +25,10 @@ PLAIN = (str, bytes, int, float, complex, type, np.ndarray, np.generic, Tensor, 
 
 
 def replica(value: T) -> T:
-    """The value with a copy of each network; WorkerError if it cannot be copied."""
+    """The value with a copy of each network.
+
+    WorkerError if it cannot be copied.
+    """
     return _Replica().of(value)
 
 

@@ -92,7 +92,10 @@ class Words:
         return "embedding" if self._readers else "input"
 
     def kept(self, columns: Mapping[str, Tensor], name: str) -> Bool[Tensor, "example ..."] | None:
-        """Mask of unpadded tokens by `attention_mask`, else by `padding_idx`; None if unknown."""
+        """Mask of unpadded tokens by `attention_mask`, else by `padding_idx`.
+
+        None if unknown.
+        """
         ids, mask = columns[IDS + name], columns.get("attention_mask")
         if mask is not None:
             return mask.to(ids.device) != 0 if mask.shape == ids.shape else None

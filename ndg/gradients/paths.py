@@ -66,7 +66,9 @@ class Start:
         return describe(self.baselines, self.words.what)
 
     def path(self, inputs: Inputs) -> Path:
-        """Paths to the inputs of a batch; padded tokens do not move.
+        """Paths to the inputs of a batch.
+
+        Padded tokens do not move.
 
         Raises ShapeError for a baseline that does not fit, ConfigError for a number as baseline of token ids, DataError
         for whole numbers that no `nn.Embedding` reads.

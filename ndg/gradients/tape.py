@@ -97,7 +97,10 @@ class Tape:
         return view if kept is None else view.masked_fill(~kept, 0)
 
     def kept(self, layer: str, count: int | None = None) -> Bool[Tensor, "example unit position"] | None:
-        """Mask of a view, or of its first examples, without padding; None if all counts."""
+        """Mask of a view, or of its first examples, without padding.
+
+        None if all counts.
+        """
         if self.masks[layer] is None:
             return None
         return self._view(layer, [torch.ones_like(output) for output in self.raw[layer]])[:count] != 0

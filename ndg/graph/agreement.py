@@ -21,7 +21,9 @@ VIA = 8
 
 @dataclass(frozen=True)
 class ClassAgreement:
-    """Class of equivalent literals; `direct` of its `pairs` imply each other directly.
+    """Class of equivalent literals.
+
+    `direct` of its `pairs` imply each other directly.
 
     `worst` is the smallest share of examples, over all pairs, on which both have the same truth value. It is a lower
     bound unless `exact`: the implications do not give the counts of every pair. NaN without examples.

@@ -69,7 +69,10 @@ def conjunction_nodes(conjunctions: Mapping[int, Conjunction], nodes: NodeSpace)
 def conjunction_edges(
     conjunctions: Mapping[int, Conjunction], keys: Mapping[int, str]
 ) -> Iterator[tuple[str, str, Row]]:
-    """Edges from the members and to the consequent; `keys` are those of classes by literal code."""
+    """Edges from the members and to the consequent.
+
+    `keys` are those of classes by literal code.
+    """
     for number, each in conjunctions.items():
         effects: dict[str, list[float | None]] = defaultdict(list)
         for place, literal in enumerate(each.members):
@@ -81,7 +84,7 @@ def conjunction_edges(
 
 
 def vote_edges(votes: Sequence[Votes], nodes: NodeSpace, keys: Mapping[int, str]) -> dict[tuple[str, str], Row]:
-    """Attributes of votes by the keys of their ends: the sum of the weights, and each literal, label and weight."""
+    """Attributes of votes by the keys of their ends: sum and single weights."""
     edges: dict[tuple[str, str], Row] = {}
     for each in votes:
         for literal, label, weight in vote_literals(each, nodes):
@@ -142,7 +145,10 @@ def facts(votes: Sequence[Votes]) -> list[dict[str, Any]]:
 
 
 def taking_part(conjunctions: Sequence[Conjunction], votes: Sequence[Votes], nodes: NodeSpace) -> set[int]:
-    """Nodes of conjunctions and votes; these are in the condensed graph even where they are constant."""
+    """Nodes of conjunctions and votes.
+
+    These are in the condensed graph even where they are constant.
+    """
     own = {node for each in conjunctions for node in each.nodes}
     for each in votes:
         start = nodes.slice(each.layer).start

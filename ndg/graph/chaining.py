@@ -46,7 +46,10 @@ class Chaining:
         return closed
 
     def below_each(self, marked: Marked, blocked: Bool[np.ndarray, " literal"] | None = None) -> Marked:
-        """Literals that follow from those marked, row by row; `blocked` ones let no conjunction fire."""
+        """Literals that follow from those marked, row by row.
+
+        `blocked` ones let no conjunction fire.
+        """
         closed = self.reach.below_each(marked)
         if not self.active:
             return closed

@@ -21,7 +21,10 @@ BLOCK_BYTES = 16 << 20  # of reachability bits at a time
 
 @dataclass(frozen=True, eq=False)
 class Closure:
-    """Literals that follow from some literals, those included, marked by code; `nodes` name them."""
+    """Literals that follow from some literals, those included, marked by code.
+
+    `nodes` name them.
+    """
 
     marked: Bool[np.ndarray, " literal"]
     nodes: NodeSpace | None = None
@@ -81,7 +84,10 @@ class Reachability:
         return starts_of(len(self.condensation), tails), heads
 
     def below(self, codes: Int64[np.ndarray, " code"]) -> Bool[np.ndarray, " literal"]:
-        """Literals that follow from these codes, those included; nothing else follows from contradictory ones."""
+        """Literals that follow from these codes, those included.
+
+        Nothing else follows from contradictory ones.
+        """
         from ndg.graph.traversal import follow
 
         numbers = self.condensation.component[codes]

@@ -63,7 +63,10 @@ class Condensation:
 
 
 def condense(literals: int, antecedents: Codes, consequents: Codes, *, bridge: bool = False) -> Condensation:
-    """Condensation of a graph over codes below `literals`; `bridge` keeps arcs of contradictory components."""
+    """Condensation of a graph over codes below `literals`.
+
+    `bridge` keeps arcs of contradictory components.
+    """
     count, labels = connected(literals, antecedents, consequents, "strong")
     codes = np.arange(literals)
     contradictory = np.zeros(count, np.bool_)

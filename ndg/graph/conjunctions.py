@@ -74,7 +74,10 @@ class Conjunction:
 
     @property
     def survival(self) -> float | None:
-        """Share of the test examples on which the consequent became true; None without examples."""
+        """Share of the test examples on which the consequent became true.
+
+        None without examples.
+        """
         return self.test[1] / self.test[0] if self.test[0] else None
 
     @property
@@ -110,7 +113,10 @@ class Conjunction:
 
     @classmethod
     def read(cls, document: Mapping[str, Any], nodes: NodeSpace) -> Conjunction:
-        """Conjunction of the fields of `plain`. Raises LookupError, TypeError, ValueError or GraphError for others."""
+        """Conjunction of the fields of `plain`.
+
+        Raises LookupError, TypeError, ValueError or GraphError for others.
+        """
         members = tuple(nodes.literal(text) for text in document["members"])
         (training, found), (test, turned) = document["training"], document["test"]
         if not all(type(count) is int for count in (training, found, test, turned)):
@@ -160,7 +166,10 @@ def frame(conjunctions: Conjunctions, nodes: NodeSpace) -> pd.DataFrame:
 
 
 def row(conjunction: Conjunction, nodes: NodeSpace) -> Row:
-    """Figures of a conjunction, by COLUMNS; members and effects as one text."""
+    """Figures of a conjunction, by COLUMNS.
+
+    Members and effects as one text.
+    """
     low, high = conjunction.interval
     return {
         "members": " & ".join(map(nodes.text, conjunction.members)),

@@ -112,7 +112,10 @@ def keep(
     min_recall: float | int | None = None,
     layers: Iterable[str] | None = None,
 ) -> Implications:
-    """Implications that meet all bounds, as their contrapositives do; `layers` also keeps labels."""
+    """Implications that meet all bounds, as their contrapositives do.
+
+    `layers` also keeps labels.
+    """
     for name, bound in (("min_precision", min_precision), ("min_recall", min_recall)):
         if bound is not None and not 0 <= bound <= 1:
             raise GraphError(f"{name} must be a probability between 0 and 1; got {bound}")
@@ -176,7 +179,7 @@ def restrict(implications: Implications, layers: Iterable[str], labels: bool = T
 
 
 def frames(implications: Implications, rows: int, selected: EdgeMask | None = None) -> Iterator[pd.DataFrame]:
-    """Figures on the mined examples, a row per implication, in parts of at most `rows`, at least one."""
+    """Figures per implication on the mined examples, in parts of `rows`."""
     import pandas as pd
 
     from ndg.mining.significance import edge_significance

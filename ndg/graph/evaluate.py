@@ -65,7 +65,10 @@ class HeldOut(Result):
 
 
 def count_edges(implications: Implications, bits: BitMatrix, any_thresholds: bool = False) -> EdgeCounts:
-    """Counts of each implication on `bits`; ShapeError for other nodes or thresholds."""
+    """Counts of each implication on `bits`.
+
+    ShapeError for other nodes or thresholds.
+    """
     nodes = implications.nodes
     if bits.nodes != nodes:
         raise ShapeError(

@@ -1,4 +1,4 @@
-"""What a graph takes from other studies: scores of its nodes, trials of its edges."""
+"""Scores of nodes and trials of edges, added to a graph."""
 
 from __future__ import annotations
 

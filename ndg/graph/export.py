@@ -191,7 +191,7 @@ class Condensed:
 
 
 def keys(implications: Implications, condensation: Condensation, named: Collection[int] = ()) -> dict[int, str]:
-    """Key of each component that is not constant, or has a node of `named`, by number, sorted by node."""
+    """Key of each component that is not constant or is `named`, by number."""
     texts = texts_of(implications.nodes)
     constant = {constant.node for constant in implications.constants} - set(named)
     first = {number: members[0] for number, members in enumerate(condensation.members)}

@@ -22,7 +22,7 @@ SHOWN = {"max_nodes": 60, "timeout": 10.0}
 
 
 class Exports(ABC):
-    """Exports of a condensed graph: text, or the path of the file that it is streamed to."""
+    """Exports of a condensed graph, as text or to a file."""
 
     @abstractmethod
     def condensed(self, only: Collection[str] | None = None) -> Condensed:
@@ -65,7 +65,10 @@ class Exports(ABC):
         return ndg.plot(self, ax, **options)  # type: ignore[arg-type]
 
     def _repr_svg_(self) -> str | None:
-        """SVG text of at most 60 nodes for notebooks; None where it cannot be drawn."""
+        """SVG text of at most 60 nodes for notebooks.
+
+        None where it cannot be drawn.
+        """
         import ndg
 
         with TemporaryDirectory() as folder:

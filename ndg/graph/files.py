@@ -209,7 +209,10 @@ def load(path: str | os.PathLike[str]) -> Stored:
 
 
 def _stored(document: dict[str, Any]) -> Stored:
-    """Graph of a document; LookupError, TypeError, ValueError and others for a damaged one."""
+    """Graph of a document.
+
+    LookupError, TypeError, ValueError and others for a damaged one.
+    """
     implications = _implications(document)
     conjunctions: tuple[Conjunction, ...] = ()
     votes: tuple[Votes, ...] = ()

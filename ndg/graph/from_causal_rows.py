@@ -83,7 +83,10 @@ def _listed(value: Any) -> Any:
 
 
 def votes_of(graph: nx.DiGraph, facts: Any, nodes: NodeSpace, members: Members) -> tuple[Votes, ...]:
-    """Votes of a graph, with bias, margin and n of the fact `votes`; GraphError for damaged ones."""
+    """Votes of a graph, with bias, margin and n of the fact `votes`.
+
+    GraphError for damaged ones.
+    """
     weights: dict[str, np.ndarray] = {}
     for tail, head, row in graph.edges(data=True):
         if "vote" not in row and undot(row.get("kind")) != VOTE:

@@ -1,4 +1,4 @@
-"""Conjunctions and votes of a graph: checks, and what is left of them in a part of the graph."""
+"""Conjunctions and votes of a graph or of a part of it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ VOTE_COLUMNS = ("literal", "label", "weight", "layer")
 
 
 def voting(votes: Votes | Iterable[Votes], nodes: NodeSpace) -> tuple[Votes, ...]:
-    """Votes of distinct layers of a graph, in the order of the layers; GraphError for others."""
+    """Votes of distinct layers of a graph, in the order of the layers.
+
+    GraphError for others.
+    """
     rule, advice = "votes of a graph come from ndg.votes", "pass its result, or a list of them"
     check_kind(votes, (Votes, Iterable), rule, advice, GraphError)
     every: list[Votes] = [votes] if isinstance(votes, Votes) else list(votes)
@@ -43,7 +46,7 @@ def part(
     spaces: tuple[NodeSpace, NodeSpace],
     inside: Nodes | None = None,
 ) -> tuple[tuple[Conjunction, ...], tuple[Votes, ...], dict[str, int]]:
-    """Conjunctions and votes among some nodes, over the second of two spaces, and how many are left out.
+    """Conjunctions and votes among some nodes, and how many are left out.
 
     `inside` marks nodes of the first space. Votes for labels stay if the second space has labels.
     """
@@ -88,7 +91,10 @@ def votes_frame(votes: Sequence[Votes], nodes: NodeSpace) -> pd.DataFrame:
 
 
 def size(conjunctions: Sequence[Conjunction], votes: Sequence[Votes]) -> str:
-    """Numbers of conjunctions and votes in words, with a comma in front; empty without any."""
+    """Numbers of conjunctions and votes in words, with a comma in front.
+
+    Empty without any.
+    """
     counts = {"conjunctions": len(conjunctions), "votes": sum(each.edges for each in votes)}
     return "".join(f", {count:,} {name}" for name, count in counts.items() if count)
 
@@ -100,7 +106,10 @@ def sentences(
     limit: int | None = None,
     class_names: Sequence[str] = (),
 ) -> list[str]:
-    """Conjunctions, the surest first, and the votes for each label, the strongest first; `limit` applies to both."""
+    """Conjunctions, the surest first, and the votes for each label, the strongest first.
+
+    `limit` applies to both.
+    """
     lines = []
     for each in sorted(conjunctions, key=lambda each: -each.interval[0])[:limit]:
         members = " and ".join(phrase(nodes, literal, class_names) for literal in each.members)

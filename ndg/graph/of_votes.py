@@ -11,7 +11,7 @@ from ndg.nodes import LayerUnits, NodeSpace
 
 
 def graph_of(votes: Votes) -> NDG:
-    """Graph of one layer's votes over its units and the labels, without implications and examples."""
+    """Graph of one layer's votes, without implications and examples."""
     labels, units = votes.weights.shape
     nodes = NodeSpace(labels, (LayerUnits(votes.layer, units),))
     codes = np.zeros(0, np.int32)

@@ -39,7 +39,9 @@ def rules(
     reduced: bool = True,
     class_names: Sequence[str] = (),
 ) -> str:
-    """Sentences, the surest first; `reduced` leaves out rules that follow from others.
+    """Sentences, the surest first.
+
+    `reduced` leaves out rules that follow from others.
 
     `limit` applies to constants, equivalences and rules separately. Of a rule and its contrapositive one is shown: the
     one that concludes a prediction, else starts from one, else has more nodes that are on.

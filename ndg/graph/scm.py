@@ -82,7 +82,10 @@ class SCM:
 
     @cached_property
     def order(self) -> tuple[tuple[str, ...], ...]:
-        """Literals by equivalence class, each after the classes that imply it; conjunctions do not count."""
+        """Literals by equivalence class, each after the classes that imply it.
+
+        Conjunctions do not count.
+        """
         return tuple(tuple(self.nodes.text(Literal.of(code)) for code in part) for part in self._graph.members)
 
     def parents(self, literal: Literal | str) -> tuple[str, ...]:
@@ -91,7 +94,7 @@ class SCM:
         return tuple(dict.fromkeys(self.nodes.text(Literal.of(parent)) for term in terms for parent in term))
 
     def rule(self, literal: Literal | str) -> str:
-        """Rule in words, such as `latent:3 or (a:1 and ~a:7)`, `given`, or `true` if fixed."""
+        """Rule in words, such as `latent:3 or (a:1 and ~a:7)` or `given`."""
         code = self._code(literal)
         if code >> 1 in self.fixed:
             return str(self.fixed[code >> 1] == bool(code & 1)).lower()
@@ -99,7 +102,7 @@ class SCM:
         return " or ".join(term[0] if len(term) == 1 else f"({' and '.join(term)})" for term in terms) or GIVEN
 
     def _terms(self, code: int) -> list[list[int]]:
-        """Sets of literals that each make this one hold: its parents, then the members of conjunctions."""
+        """Sets of literals that make this one hold: parents, then conjunctions."""
         own_class = int(self._graph.component[code])
         if code >> 1 in self.fixed or self._graph.contradictory[own_class]:
             return []
@@ -116,7 +119,10 @@ class SCM:
         return {text: rule for text in texts if (rule := self.rule(text)) != GIVEN}
 
     def do(self, values: Mapping[str, bool | int]) -> SCM:
-        """Model with these variables fixed to 0 or 1; GraphError for others."""
+        """Model with these variables fixed to 0 or 1.
+
+        GraphError for others.
+        """
         fixed = dict(self.fixed)
         for name, value in values.items():
             if value not in (0, 1):

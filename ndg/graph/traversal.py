@@ -1,4 +1,4 @@
-"""Compiled code: traversals over arrays of arcs, and counts of pairs of packed rows in the cache.
+"""Compiled traversals over arcs, and counts of pairs of packed rows.
 
 Arcs are sorted by tail and head; those of tail `t` are `heads[starts[t]:starts[t + 1]]`.
 """
@@ -90,7 +90,10 @@ def reach_block(starts, heads, mirror, low, high, below, essential, mirrored):
 
 @njit(types.void(NUMBERS, NUMBERS, MARKS), **OPTIONS)
 def follow(starts, heads, seen):
-    """Mark all nodes that marked nodes reach; arcs go to higher numbers."""
+    """Mark all nodes that marked nodes reach.
+
+    Arcs go to higher numbers.
+    """
     for tail in range(len(seen)):
         if seen[tail]:
             for arc in range(starts[tail], starts[tail + 1]):

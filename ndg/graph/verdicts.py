@@ -76,7 +76,10 @@ class Verdicts:
         return cls(tuple(order), n, before, dict(gained), dict(lost), nothing, dict(facts)).by(facts.get("rule"))
 
     def by(self, rule: str | None) -> Verdicts:
-        """Verdicts on the same counts by one of `RULES`, None that of earlier versions; GraphError for another."""
+        """Verdicts on the same counts by one of `RULES`, None that of earlier versions.
+
+        GraphError for another.
+        """
         if rule not in (None, *RULES):
             raise GraphError(f"verdicts are by one of the rules {' and '.join(map(repr, RULES))}; got {rule!r}")
         verdicts = replace(self, facts=self.facts if rule is None else self.facts | {"rule": rule})
@@ -115,7 +118,7 @@ class Verdicts:
         return self.before + self.gained[how] - self.lost[how]
 
     def judged_counts(self, how: str) -> tuple[Edges, Edges]:
-        """Of the examples of the rule: on how many the consequent holds after forcing, and how many there are."""
+        """Examples of the rule on which the consequent holds after forcing, and all."""
         return self.gained[how] if self.rule == BOTH_FALSE else self.after(how), self._judged_n
 
     def p_values(self, how: str) -> Float64[np.ndarray, " forced"]:
@@ -123,7 +126,10 @@ class Verdicts:
         return mcnemar(self.gained[how], self.lost[how])
 
     def survives(self, how: str, at_least: float | int | None = None) -> Bool[np.ndarray, " forced"]:
-        """Mask of forced implications that survive; GraphError for an impossible bar or way."""
+        """Mask of forced implications that survive.
+
+        GraphError for an impossible bar or way.
+        """
         bar = self.facts["at_least"] if at_least is None else at_least
         if not 0 <= bar <= 1:
             raise GraphError(f"at_least must be a probability between 0 and 1; got {bar}")

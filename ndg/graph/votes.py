@@ -54,18 +54,24 @@ class Votes(Result):
             object.__setattr__(self, name, array)
 
     def scores(self, bits: BitMatrix | Bool[np.ndarray, "example unit"]) -> Float64[np.ndarray, "example label"]:
-        """The sum of votes for each label. Raises ShapeError for booleans of another number of units."""
+        """The sum of votes for each label.
+
+        Raises ShapeError for booleans of another number of units.
+        """
         on = self._units(bits)
         return np.where(on, 1.0, -1.0) @ self.weights.T + self.bias
 
     def predict(self, bits: BitMatrix | Bool[np.ndarray, "example unit"]) -> Labels:
-        """The label with most votes, the first of equal ones; -1 where the lead is below the margin."""
+        """The label with most votes, the first of equal ones.
+
+        -1 where the lead is below the margin.
+        """
         scores = self.scores(bits)
         label = scores.argmax(axis=1).astype(np.int64)
         return np.where(_lead(scores) >= self.margin, label, -1)
 
     def abstaining(self, bits: BitMatrix | Bool[np.ndarray, "example unit"], coverage: float | int) -> Votes:
-        """The same votes, with the margin that decides this share of some examples: take validation examples.
+        """The same votes, with the margin that decides this share of examples.
 
         Raises ConfigError for a coverage outside (0, 1].
         """
@@ -77,7 +83,7 @@ class Votes(Result):
         return replace(self, margin=float(leads[min(int((1 - coverage) * len(leads)), len(leads) - 1)]))
 
     def order(self, label: int) -> list[str]:
-        """Literals that speak for a label, one of each unit, the largest lead over the labels' mean first."""
+        """Literals for a label, one per unit, by their lead over the mean."""
         lead = self.weights[label] - self.weights.mean(axis=0)
         units = np.argsort(-np.abs(lead), kind="stable").tolist()
         return [f"{'' if lead[unit] > 0 else '~'}{self.layer}:{unit}" for unit in units]
@@ -88,7 +94,10 @@ class Votes(Result):
         return int(np.count_nonzero(self.weights))
 
     def rows(self) -> list[Row]:
-        """Every edge: the literal that speaks for the label, and its weight above 0; the strongest first."""
+        """Every edge: the literal that speaks for the label, and its weight above 0.
+
+        The strongest first.
+        """
         labels, units = np.nonzero(self.weights)
         strength = self.weights[labels, units]
         order = np.lexsort((units, labels, -np.abs(strength)))
@@ -133,7 +142,10 @@ class Votes(Result):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Votes:
-        """Votes of a file of `save`. Raises GraphError for another or a damaged file."""
+        """Votes of a file of `save`.
+
+        Raises GraphError for another or a damaged file.
+        """
         try:
             plain = json.loads(Path(path).read_text(encoding="utf-8"))
             expected = plain.pop("checksum")
@@ -152,7 +164,10 @@ class Votes(Result):
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> Votes:
-        """Votes of the fields of `plain`. Raises LookupError, TypeError, ValueError or ShapeError for others."""
+        """Votes of the fields of `plain`.
+
+        Raises LookupError, TypeError, ValueError or ShapeError for others.
+        """
         weights, bias = (np.array(document[name], np.float64) for name in ("weights", "bias"))
         margin = float(document["margin"])
         if not (np.isfinite(weights).all() and np.isfinite(bias).all() and 0 <= margin < np.inf):
@@ -162,7 +177,7 @@ class Votes(Result):
         return cls(document["layer"], weights, bias, document["n"], margin, str(document.get("network", "")))
 
     def check(self, nodes: NodeSpace) -> None:
-        """Raise GraphError unless these are votes of a layer of a graph, for its labels."""
+        """Raise GraphError for votes of another layer or other labels."""
         where = nodes.slice(self.layer)
         expected = (nodes.labels, where.stop - where.start)
         if self.layer in (LABEL, CONCEPT) or self.weights.shape != expected:

@@ -1,4 +1,7 @@
-"""Importance scores from a mined graph: degree and label ancestors. They run no network."""
+"""Importance scores from a mined graph: degree and label ancestors.
+
+They run no network.
+"""
 
 from __future__ import annotations
 

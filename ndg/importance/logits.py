@@ -1,4 +1,4 @@
-"""The logit that a score is about, checked passes, and layers that the network does not read."""
+"""The scored logit, checked passes, and layers without a reader."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ def check_numbers(batch: Batch, outputs: Mapping[str, Tensor], logits: Logits) -
 
 
 def check_read(model: nn.Module, loader: Loader, layers: Iterable[str], size: int) -> None:
-    """Raise LayerError for a layer that no path joins to the logits; warn of one that never changes them.
+    """Raise LayerError for a layer that no path joins to the logits.
+
+    Warn of one that never changes them.
 
     It is tried on the first compute batch. The loader must be readable twice; of others nothing is checked.
     """

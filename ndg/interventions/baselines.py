@@ -142,7 +142,10 @@ def _pool(tape: Tape, loader: Iterable[Any], layers: tuple[str, ...]) -> dict[st
 
 @dataclass(frozen=True, eq=False)
 class NeutralState:
-    """Neutral state of a layer in a broadcastable shape; masked tokens stay."""
+    """Neutral state of a layer in a broadcastable shape.
+
+    Masked tokens stay.
+    """
 
     layout: Layout
     values: Shaped[Tensor, "_ ..."]

@@ -1,4 +1,4 @@
-"""A cache of what runs before the intervened layers, and passes of an extraction in it."""
+"""A cache of what runs before the intervened layers."""
 
 from __future__ import annotations
 

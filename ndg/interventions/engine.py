@@ -95,7 +95,10 @@ class Engine:
 
     @property
     def parts(self) -> tuple[tuple[nn.Module, ...], dict[str, nn.Module], Replay]:
-        """All modules, the changed ones by path and the replay; looked up once."""
+        """All modules, the changed ones by path and the replay.
+
+        Looked up once.
+        """
         if self._parts is None:
             modules = find_modules(self.model, self.changed)
             self._parts = tuple(self.model.modules()), modules, Replay(self.model, self.changed)

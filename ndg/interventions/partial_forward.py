@@ -87,7 +87,10 @@ class PartialForward:
         return logits[:count]
 
     def run_units(self, rows: Rows, units: Rows) -> Logits:
-        """Logits of rows with one neutral unit each; quickest sorted by unit."""
+        """Logits of rows with one neutral unit each.
+
+        Quickest sorted by unit.
+        """
         if not len(rows):
             return self.logits[:0]
         if not self._alone or self._layout.kind not in ("units", "channels") or self._each:

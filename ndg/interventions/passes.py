@@ -314,7 +314,10 @@ class PassesStudy:
 
 
 def node_values(space: NodeSpace, predicted: Indices, bits: Mapping[str, Bits], values: Values | None = None) -> Values:
-    """Values of nodes with these labels and layers; others keep `values`, or are off."""
+    """Values of nodes with these labels and layers.
+
+    Others keep `values`, or are off.
+    """
     values = np.zeros((len(predicted), len(space)), np.bool_) if values is None else values.copy()
     values[:, space.slice(LABEL)] = predicted[:, None] == np.arange(space.labels)
     for layer, of_layer in bits.items():

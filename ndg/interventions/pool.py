@@ -85,7 +85,10 @@ class Pool:
 def gather(
     passes: Passes, loader: Iterable[Any], most: int | None, *, seed: int, batch: int, budget: int = BUDGET
 ) -> Pool:
-    """At most `most` drawn examples (None: all, in pairs); DataError without any."""
+    """At most `most` drawn examples (None: all, in pairs).
+
+    DataError without any.
+    """
     examples = count(loader)
     if not examples:
         raise DataError("an interchange needs at least one source; the loader gave none; check the split")

@@ -1,4 +1,4 @@
-"""Class prototypes: the units of a layer in an order for each class, with the boolean of each.
+"""Class prototypes: an order of units and their booleans for each class.
 
 They use neither the edges of a graph nor an intervention, so they are the controls of what does. `on` is the share of
 the examples predicted as the class on which a unit is on, against that on the other examples:
@@ -29,7 +29,7 @@ Keys = Float64[np.ndarray, "label unit"] | Int64[np.ndarray, "label unit"]
 
 @dataclass(frozen=True, eq=False)
 class ClassCounts:
-    """Examples predicted as each class (`size`), those of them on which a unit is on, and the same of all others."""
+    """Examples of each predicted class (`size`) and on which a unit is on, with those of all others."""
 
     on: Int64[np.ndarray, "label unit"]
     size: Int64[np.ndarray, "label 1"]
@@ -50,13 +50,16 @@ def surest(counts: ClassCounts) -> tuple[Keys, Units]:
 
 
 def contrast(counts: ClassCounts) -> tuple[Keys, Units]:
-    """Absolute difference of the two shares, times both numbers of examples, which is a whole number."""
+    """Absolute difference of both shares times both numbers, a whole number."""
     given, other = (counts.on + 1) * (counts.other_size + 2), (counts.other_on + 1) * (counts.size + 2)
     return np.abs(given - other), given > other
 
 
 def log_odds(counts: ClassCounts) -> tuple[Keys, Units]:
-    """Ratio of the odds of the two shares, at least 1; as integers divided once, equal ratios tie."""
+    """Ratio of the odds of the two shares, at least 1.
+
+    As integers divided once, equal ratios tie.
+    """
     given = (counts.on + 1) * (counts.other_size - counts.other_on + 1)
     other = (counts.other_on + 1) * (counts.size - counts.on + 1)
     return np.maximum(given, other) / np.minimum(given, other), given > other
@@ -72,7 +75,7 @@ ORDERS: dict[str, Callable[[ClassCounts], tuple[Keys, Units]]] = {
 
 @dataclass(frozen=True, eq=False)
 class Ranked:
-    """Rank of each unit for each class, from 0, and the boolean that it is set to."""
+    """Rank of each unit for each class, from 0, and its boolean."""
 
     place: Int64[np.ndarray, "label unit"]
     values: Units

@@ -21,7 +21,7 @@ Change = Callable[[Tensor], Tensor]
 
 
 def check_reach(layer: str, logits: Tensor, output: Tensor, run: Callable[[Change], Tensor]) -> None:
-    """Raise LayerError for a layer that is the logits, or that `reaches` none of them."""
+    """Raise LayerError for the logits or a layer that `reaches` none."""
     rows = len(logits)
     if output.shape[1:] == logits.shape[1:] and torch.equal(output[:rows], logits):
         raise LayerError(
@@ -36,7 +36,9 @@ def check_reach(layer: str, logits: Tensor, output: Tensor, run: Callable[[Chang
 
 
 def reaches(logits: Tensor, output: Tensor, run: Callable[[Change], Tensor]) -> bool:
-    """Whether a layer changes the logits; one bit of one logit is enough.
+    """Whether a layer changes the logits.
+
+    One bit of one logit is enough.
 
     `output` is the layer's of one batch, `run` gives its logits under a change.
     """
@@ -92,7 +94,10 @@ def thresholds_of(graph: NDG, layer: str) -> Float64[np.ndarray, " unit"]:
 
 
 def check_network(model: nn.Module, graph: NDG, known: str | None = None) -> None:
-    """Raise GraphError for a graph of other weights; `known` is the network's digest."""
+    """Raise GraphError for a graph of other weights.
+
+    `known` is the network's digest.
+    """
     expected = graph.provenance.get("weights")
     if expected is None:
         return

@@ -127,7 +127,10 @@ class Selected(Tensor):
 
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run a function on the copy; only its shape, type and device are known without."""
+        """Run a function on the copy.
+
+        Only its shape, type and device are known without.
+        """
         if function in DESCRIBING:
             with torch._C.DisableTorchFunctionSubclass():
                 return function(*args, **kwargs or {})
@@ -177,7 +180,7 @@ def _beside(model: nn.Module, layers: Mapping[str, nn.Module]) -> dict[str, nn.M
 
 
 def _only_readers(model: nn.Module, beside: Mapping[str, nn.Module]) -> dict[str, str]:
-    """Modules of a `Sequential` that alone read the output of the one before, by its path.
+    """Only readers of the module before, in a `Sequential`, by its path.
 
     They are modules of PyTorch that do not change it in place; both are in one place of the network.
     """
@@ -196,7 +199,7 @@ def _only_readers(model: nn.Module, beside: Mapping[str, nn.Module]) -> dict[str
 
 
 def _pure(module: nn.Module) -> bool:
-    """Whether it is a module of PyTorch without parts that does not work in place."""
+    """Whether it is a plain PyTorch module that works out of place."""
     own = type(module).__module__.startswith("torch.nn.modules.")
     return own and not any(module.children()) and not getattr(module, "inplace", False)
 

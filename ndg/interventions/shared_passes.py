@@ -41,7 +41,7 @@ def run_each(passes: Passes, baseline: BaselinePass, layer: str, changes: Iterab
 def run_parts(
     passes: Passes, baseline: BaselinePass, layer: str, parts: Iterable[tuple[Write, Indices]], read: Sequence[str] = ()
 ) -> Iterator[tuple[Tensor, dict[str, Bits]]]:
-    """Logits and booleans of the layers to `read`, for rows of the batch under a write, as `Passes.run` gives them.
+    """Logits and booleans of the `read` layers under a write, as `Passes.run` gives them.
 
     Each part has at most as many rows as the batch; quick passes are shared as those of `run_each`.
     """

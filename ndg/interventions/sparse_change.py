@@ -75,7 +75,10 @@ class BaselineValues:
 
 @dataclass(frozen=True, eq=False)
 class ChangedUnits:
-    """Example and unit of each row, sorted by unit; `rows` None: all in order."""
+    """Example and unit of each row, sorted by unit.
+
+    `rows` None: all in order.
+    """
 
     rows: Int64[Tensor, " row"] | None
     units: Int64[Tensor, " row"]

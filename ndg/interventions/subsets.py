@@ -17,7 +17,7 @@ def subsets(seed: int, purpose: str, examples: Indices, sizes: Indices, units: i
 
 
 class Subsets:
-    """Random keys of units, for subsets of any size: the units with the smallest keys."""
+    """Random keys of units; a subset has the smallest keys."""
 
     def __init__(self, seed: int, purpose: str, examples: Indices, units: int) -> None:
         self._keys = seeds.words(seed, purpose, examples=examples, draws=units)

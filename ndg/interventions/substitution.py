@@ -65,7 +65,10 @@ class Writing(Protocol):
         """
 
     def known(self, neurons: Neurons, booleans: Bits) -> Bits | None:
-        """Units that can be written, since a fitting example has the boolean; None for all."""
+        """Units that can be written, since a fitting example has the boolean.
+
+        None for all.
+        """
 
 
 @dataclass(frozen=True)
@@ -167,7 +170,7 @@ def choose(name: str, graph: NDG, layers: Iterable[str]) -> str:
 
 
 def by_layer(passes: Passes, binarizer: str, loader: Iterable[Any] | None, options: RunOptions) -> Writing:
-    """What `auto` writes in the changed layers of some passes, by the binarizer of their bits."""
+    """What `auto` writes in changed layers, by the binarizer of their bits."""
     sigmoids = [layer for layer in passes.changed if of_sigmoids(binarizer, layer)]
     others = tuple(layer for layer in passes.changed if layer not in sigmoids)
     if not others:
@@ -177,7 +180,10 @@ def by_layer(passes: Passes, binarizer: str, loader: Iterable[Any] | None, optio
 
 
 def known(name: str) -> str:
-    """The name of a way to write; ConfigError for an unknown one."""
+    """The name of a way to write.
+
+    ConfigError for an unknown one.
+    """
     if name not in WRITINGS:
         raise ConfigError(
             f"values are written as {', '.join(WRITINGS)}; got {name!r}; {nearest(name, [AUTO, *WRITINGS])}"

@@ -52,7 +52,10 @@ class Suffix:
         return cls(model, layer, inputs, None)
 
     def logits(self, latents: Float[Tensor, "row unit"], examples: Int64[Tensor, " row"]) -> Float[Tensor, "row label"]:
-        """Logits for latents on these examples; gradients flow behind the layer alone."""
+        """Logits for latents on these examples.
+
+        Gradients flow behind the layer alone.
+        """
         grad = torch.is_grad_enabled()
 
         def change(output: Tensor) -> Tensor:

@@ -40,7 +40,10 @@ class Survivors:
 
 @dataclass(frozen=True, eq=False)
 class Counter(ABC):
-    """Counter of node pairs over all `shards`; `edge` is its best tile side."""
+    """Counter of node pairs over all `shards`.
+
+    `edge` is its best tile side.
+    """
 
     shards: tuple[Words, ...]
     on: Int64[np.ndarray, " node"]

@@ -37,7 +37,10 @@ _MASK = types.Array(types.boolean, 2, "C", readonly=True)
 
 @njit(types.float64(types.float64))
 def _stirling(x):
-    """log(x!) - log(sqrt(2 pi x) (x / e)^x); 0 for x = 0."""
+    """log(x!) - log(sqrt(2 pi x) (x / e)^x).
+
+    0 for x = 0.
+    """
     if x < 16:
         return STIRLING[int(x)]
     y = 1 / (x * x)
@@ -46,7 +49,10 @@ def _stirling(x):
 
 @njit(types.float64(types.float64))
 def _width(x):
-    """Factor 2 pi x of Stirling's formula; 1 for x = 0."""
+    """Factor 2 pi x of Stirling's formula.
+
+    1 for x = 0.
+    """
     return TURN * x if x > 0 else 1.0
 
 
@@ -132,7 +138,7 @@ def _tails(exceptions, antecedent, negation, n, limit, out):
     parallel=True,
 )
 def _tally(both, rows, columns, candidate, n, low, high, shift, deepest, limit, counts):
-    """Add the p-values of each candidate's four tests, below `low` and in bins, to `counts[part]`."""
+    """Count the p-values of each candidate's four tests in `counts[part]`."""
     parts = len(counts)
     for part in numba.prange(parts):
         for i in range(part, len(rows), parts):
@@ -162,7 +168,10 @@ def check_examples(examples: int) -> None:
 def lower_tail(
     exceptions: np.ndarray, antecedent: np.ndarray, negation: np.ndarray, examples: int, limit: float = inf
 ) -> np.ndarray:
-    """P(X <= exceptions) for every pair, in [0, 1]; 1 if it surely exceeds `limit`."""
+    """P(X <= exceptions) for every pair, in [0, 1].
+
+    1 if it surely exceeds `limit`.
+    """
     check_examples(examples)
     counts = [np.broadcast_to(count, exceptions.shape) for count in (exceptions, antecedent, negation)]
     k, a, b = (np.ascontiguousarray(count, np.int64).reshape(-1) for count in counts)

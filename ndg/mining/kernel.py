@@ -153,7 +153,7 @@ TILE = types.Array(types.int64, 2, "C")
 
 @njit(types.void(PACKED, PACKED, types.int64, TILE), parallel=True, boundscheck=False)
 def count_tile(rows, columns, shift, both):
-    """Add the common set bits of row i and column j to `both`, for i < j + `shift`."""
+    """Add common bits of rows and columns to `both`, for i < j + `shift`."""
     height, width, words = rows.shape[0], columns.shape[0], rows.shape[1]
     strips, panels = -(-height // STRIP), -(-width // PANEL)
     row_start, row_step = rows.ctypes.data, rows.strides[0]

@@ -23,7 +23,10 @@ Pairs = str | Sequence[Sequence[str]]
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Pairs of varying nodes to judge; within `observed` groups only equivalences, which are no tests."""
+    """Pairs of varying nodes to judge.
+
+    Within `observed` groups only equivalences, which are no tests.
+    """
 
     varies: Bool[np.ndarray, " node"]
     group: Int64[np.ndarray, " node"]

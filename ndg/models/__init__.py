@@ -21,7 +21,7 @@ from ndg.models.resnet import ResidualNet
 
 @dataclass(frozen=True)
 class Network:
-    """Builder of a network from settings, form and classes, and the `kinds` of inputs it takes."""
+    """Builder of a network, with the `kinds` of inputs that it takes."""
 
     make: Callable[..., nn.Module]
     kinds: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""A layer whose units are off or on: one value each, with gradients as if nothing were rounded (straight-through)."""
+"""A layer of units that are off or on, with straight-through gradients."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class _Straight(torch.autograd.Function):
 
 
 class Binary(nn.Module):
-    """A layer of (example, unit) that gives `on` where the units of `inner` are above `thresholds`, else `off`."""
+    """Layer that gives `on` where `inner` is above `thresholds`, else `off`."""
 
     thresholds: Tensor
     off: Tensor

@@ -40,7 +40,7 @@ _LAST = re.compile(r'(?:, )?"([^"]*)": "([0-9a-f]{32})"\}\Z')
 
 
 def save(path: str | Path, network: nn.Module, model: Any, form: Form, classes: int, about: dict[str, Any]) -> None:
-    """Write the weights of a network with its config, form, classes and `about`, for `load`."""
+    """Write the weights of a network and its description, for `load`."""
     description = {"model": asdict(model), "form": form.to_dict(), "classes": classes, **about}
     if (architecture := getattr(network, "architecture", None)) is not None:
         description["architecture"] = architecture
@@ -48,7 +48,10 @@ def save(path: str | Path, network: nn.Module, model: Any, form: Form, classes: 
 
 
 def load(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
-    """Network of a file, in evaluation mode, and its description; CheckpointError for any other."""
+    """Network of a file, in evaluation mode, and its description.
+
+    CheckpointError for any other.
+    """
     with reading(path) as (tensors, about):
         try:
             settings = config.load({"model": about["model"]}).model
@@ -75,7 +78,7 @@ def load(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
 
 
 def shape(network: nn.Module, tensors: Mapping[str, Tensor], about: Mapping[str, Any], path: str | Path) -> list[Any]:
-    """Make a network as small as its file, where units were removed, and return what was removed."""
+    """Shrink a network to the shapes of its file; return the removed units."""
     removed = about.get(REMOVED)
     if not removed:
         return []
@@ -96,7 +99,10 @@ def shape(network: nn.Module, tensors: Mapping[str, Tensor], about: Mapping[str,
 def _with_binary_layers(
     network: nn.Module, tensors: Mapping[str, Tensor], about: Mapping[str, Any], path: str | Path
 ) -> None:
-    """Make the layers of a description binary; their values are filled in with the weights."""
+    """Make the layers of a description binary.
+
+    Their values are filled in with the weights.
+    """
     try:
         for layer in about.get(BINARY, ()):
             make_binary(network, layer, *(tensors[f"{layer}.{name}"] for name in ("thresholds", "off", "on")))
@@ -137,7 +143,10 @@ def _with_entry(about: str, name: str, value: str) -> str:
 
 
 def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and description of a file of `write`; CheckpointError for any other, or one of another checksum."""
+    """Tensors and description of a file of `write`.
+
+    CheckpointError for any other, or one of another checksum.
+    """
     with reading(path) as content:
         pass
     return content
@@ -145,7 +154,7 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 @contextmanager
 def reading(path: str | Path) -> Iterator[tuple[dict[str, Tensor], dict[str, Any]]]:
-    """Tensors and description of a file of `write`, while its tensors are summed in a thread.
+    """Tensors and description of a file, with its checksum in a thread.
 
     The description is sound within the block. The tensors are known to be sound after it: nothing that depends on them
     may leave it before. Raises CheckpointError for a damaged file, also in place of an error of the block.
@@ -204,7 +213,7 @@ def _object(text: str, path: str | Path) -> dict[str, Any]:
 
 
 def _damaged(path: str | Path, error: Exception | None = None) -> CheckpointError:
-    """The error of a file that cannot be parsed, or whose content differs from its checksum."""
+    """The error of an unreadable file or of another checksum."""
     what = f"truncated or damaged ({error})" if error else "damaged, since its content does not match its checksum"
     return CheckpointError(f"{path} must be a whole safetensors file; it is {what}; copy it again or train again")
 

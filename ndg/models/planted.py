@@ -97,7 +97,7 @@ class Circuit:
         return np.concatenate([labels, first, np.stack(second, axis=1)], axis=1)
 
     def inputs(self, examples: int, seed: int = 0) -> Float32[np.ndarray, "example input"]:
-        """Uniform inputs in (0, 1), moved to a distance of 0.01 from each threshold, on the same side."""
+        """Uniform inputs in (0, 1), at least 0.01 from each threshold."""
         if examples < 1:
             raise ConfigError(f"planted inputs need at least 1 example; got {examples}")
         inputs = seeds.uniform(seed, "planted", "inputs", examples=examples, draws=len(self.thresholds))

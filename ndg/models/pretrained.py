@@ -1,4 +1,7 @@
-"""Pretrained transformers in a local folder; nothing is downloaded, unpickled or run."""
+"""Pretrained transformers in a local folder.
+
+Nothing is downloaded, unpickled or run.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +74,10 @@ def transformer(family: str, settings: dict[str, Any]) -> nn.Module:
 
 
 def read(folder: str, family: str, model: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Settings and float32 weights of a pretrained folder; ConfigError or CheckpointError for others."""
+    """Settings and float32 weights of a pretrained folder.
+
+    ConfigError or CheckpointError for others.
+    """
     settings = document(Path(folder) / "config.json", f"model.pretrained={folder} must be a folder with config.json")
     model_type = settings.get("model_type")
     if model_type != family:
@@ -115,7 +121,9 @@ def check(folder: str, settings: dict[str, Any]) -> None:
 
 
 def load(maker: Any, folder: str, **options: Any) -> nn.Module:
-    """Network of a folder in float32, in evaluation mode; `maker` is a class of `transformers`.
+    """Network of a folder in float32, in evaluation mode.
+
+    `maker` is a class of `transformers`.
 
     All its weights must be present (but for the pooling layer of a network without a head), and all weights of its
     parts in the folder must be used: heads for other tasks are left out. Raises CheckpointError.
@@ -235,7 +243,10 @@ def _not_taken(settings: dict[str, Any]) -> list[str]:
 
 
 def document(path: Path, rule: str) -> dict[str, Any]:
-    """Object of a JSON file; ConfigError, starting with `rule`, for another file."""
+    """Object of a JSON file.
+
+    ConfigError, starting with `rule`, for another file.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""Networks with fewer units than their config says: modules take the shapes of stored tensors."""
+"""Networks with fewer units than their config: shapes of stored tensors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 def resize(network: nn.Module, tensors: Mapping[str, Tensor], dropped: Iterable[str] = ()) -> None:
-    """Give a network the shapes of its stored tensors, in place; changed weights hold no values yet.
+    """Give a network the shapes of its stored tensors, in place.
+
+    Changed weights hold no values yet.
 
     `dropped` are residual blocks that were removed: an identity takes their place. Dense layers, convolutions, batch
     norms, LSTM and GRU can be smaller than the config says. Raises CheckpointError for others, and for larger ones;
@@ -48,7 +50,10 @@ def resize(network: nn.Module, tensors: Mapping[str, Tensor], dropped: Iterable[
 
 
 def drop(network: nn.Module, path: str) -> None:
-    """Put an identity in the place of a block. Raises CheckpointError without such a block."""
+    """Put an identity in the place of a block.
+
+    Raises CheckpointError without such a block.
+    """
     parent, _, name = path.rpartition(".")
     try:
         owner = network.get_submodule(parent)

@@ -81,7 +81,10 @@ class Pooling(nn.Module):
 
 
 def build(config: Bert, form: Form, classes: int, architecture: dict[str, Any] | None = None) -> TextTransformer:
-    """Network with fresh weights, or those of a folder; ShapeError if texts do not fit."""
+    """Network with fresh weights, or those of a folder.
+
+    ShapeError if texts do not fit.
+    """
     weights = None
     if architecture is not None:
         settings = architecture["transformer"]

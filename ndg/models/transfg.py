@@ -73,7 +73,10 @@ class PartTransformer(PatchClassifier):
 
 
 def build(config: TransFG, form: Form, classes: int, architecture: dict[str, Any] | None = None) -> PartTransformer:
-    """Network with fresh weights, or those of a folder; ConfigError or ShapeError for a misfit."""
+    """Network with fresh weights, or those of a folder.
+
+    ConfigError or ShapeError for a misfit.
+    """
     plan = plan_transformer(config, form, architecture, config.stride)
     patch = pair(plan.settings["patch_size"])
     if config.stride > min(patch):

@@ -1,4 +1,4 @@
-"""Vision transformer of the `transformers` package with a head of latents, and what `transfg` shares with it."""
+"""Vision transformer of `transformers` with a head of latents; parts of `transfg`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ class Plan:
 
 
 def plan_transformer(config: ViT, form: Form, architecture: dict[str, Any] | None, stride: int | None = None) -> Plan:
-    """Plan from a config, a pretrained folder, or a checkpoint; ShapeError for images that do not fit.
+    """Plan from a config, a pretrained folder, or a checkpoint.
+
+    ShapeError for images that do not fit.
 
     Position embeddings of a pretrained network are interpolated to the patches of these images, every `stride` pixels.
     """
@@ -86,7 +88,10 @@ def _fresh(config: ViT, channels: int, height: int, width: int) -> dict[str, Any
 
 
 def grid(image: tuple[int, int], patch: tuple[int, int], stride: int | None = None) -> tuple[int, int]:
-    """Rows and columns of patches, side by side or every `stride` pixels; ShapeError for a misfit."""
+    """Rows and columns of patches, side by side or every `stride` pixels.
+
+    ShapeError for a misfit.
+    """
     size, (height, width) = patch_text(patch), image
     if stride is None:
         if height % patch[0] or width % patch[1]:
@@ -170,7 +175,10 @@ class VisionTransformer(PatchClassifier):
 
 
 def build(config: ViT, form: Form, classes: int, architecture: dict[str, Any] | None = None) -> VisionTransformer:
-    """Network with fresh weights, or those of a folder; ShapeError for images that do not fit."""
+    """Network with fresh weights, or those of a folder.
+
+    ShapeError for images that do not fit.
+    """
     plan = plan_transformer(config, form, architecture)
     grid((form.shape[1], form.shape[2]), pair(plan.settings["patch_size"]))
     if config.pretrained is None:

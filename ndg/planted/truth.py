@@ -24,7 +24,10 @@ Relation = Bool[np.ndarray, "literal literal"]
 
 @dataclass(frozen=True)
 class Recovery:
-    """Comparison of mined implications with a truth; contrapositives count once, near ones apart."""
+    """Comparison of mined implications with a truth.
+
+    Contrapositives count once, near ones apart.
+    """
 
     true: int
     false: int
@@ -43,7 +46,10 @@ class Recovery:
 
     @property
     def recall(self) -> float:
-        """Share of the truth that was found; NaN if nothing is true."""
+        """Share of the truth that was found.
+
+        NaN if nothing is true.
+        """
         return self.true / (self.true + self.missed) if self.true + self.missed else float("nan")
 
     @property

@@ -69,7 +69,7 @@ def compute_batch(subject: Subject) -> None:
 
 
 def additive(subject: Subject) -> None:
-    """Scores of a set of examples are the weighted mean of those of its parts, if promised."""
+    """Promised additive scores are the weighted mean over parts of the examples."""
     if subject.keeps("additive"):
         inputs, model = examples(), Network()
         first, second, both = (scored(subject, model, loader(part)) for part in (inputs[:8], inputs[8:], inputs))

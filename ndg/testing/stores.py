@@ -256,7 +256,7 @@ def matches(document: dict[str, Any], where: dict[str, Any]) -> bool:
 
 
 def named_by(value: Any, path: list[str]) -> list[Any]:
-    """All values that a path names: in each element of a list, and in the element of that number."""
+    """All values that a path names, in lists by element and by number."""
     if not path:
         return [*value, value] if isinstance(value, list) else [value]
     if isinstance(value, dict):
@@ -280,7 +280,7 @@ def equals(value: Any, operand: Any) -> bool:
 
 
 def holds(every: list[Any], name: str, operand: Any) -> bool:
-    """Whether a condition holds for any of these values, or for `$ne` and `$nin` for none."""
+    """Whether a condition holds for any value (`$ne`, `$nin`: for none)."""
     match name:
         case "$eq" | "$ne":
             return any(equals(value, operand) for value in every) == (name == "$eq")
@@ -323,7 +323,7 @@ def random_document(draw: random.Random) -> dict[str, Any]:
 
 
 def random_row(draw: random.Random) -> Any:
-    """An element of a list: a dictionary of some fields, or a number, a list or null."""
+    """An element of a list: a dictionary, number, list or null."""
     row: dict[str, Any] = {"name": draw.choice([*WORDS, None]), "x": draw.choice([*NUMBERS, [1, 2], {"y": 1}, True])}
     some = {name: value for name, value in row.items() if draw.random() < 0.8}
     return draw.choice([some, some, some, some, 1, None, [2, {"x": 1}]])

@@ -23,7 +23,10 @@ MODEL, STATE = "model.safetensors", "resume.safetensors"
 
 
 def load_model(folder: str | Path, name: str = MODEL) -> tuple[nn.Module, Experiment]:
-    """Network (on the CPU) and experiment of a run folder; `name` is a file in it."""
+    """Network (on the CPU) and experiment of a run folder.
+
+    `name` is a file in it.
+    """
     path = plain_path(folder, "the folder of a run") / plain_path(name, "the name of a checkpoint")
     network, metadata = checkpoint.load(path)
     if "experiment" not in metadata:
@@ -74,7 +77,7 @@ Saved = tuple[dict[str, Tensor], dict[str, Any]]
 
 @contextmanager
 def reading(path: Path) -> Iterator[Saved | None]:
-    """The resume state, None without a file, while its checksum is computed in a thread.
+    """The resume state with its checksum in a thread; None without file.
 
     Raises CheckpointError at the end of the block for a damaged file: what was restored from it must not be used.
     """
@@ -86,7 +89,7 @@ def reading(path: Path) -> Iterator[Saved | None]:
 
 
 def adopt(path: Path, network: nn.Module, identity: dict[str, Any], saved: Saved | None = None) -> list[Lost]:
-    """Give a network the shapes of a training that removed units, and return what was removed."""
+    """Shrink a network as its training did; return the removed units."""
     tensors, metadata = saved or checkpoint.read(path)
     _check(path, metadata, identity)
     prefix = "model/"
@@ -95,7 +98,7 @@ def adopt(path: Path, network: nn.Module, identity: dict[str, Any], saved: Saved
 
 
 def restore(path: Path, learner: Learner, identity: dict[str, Any], saved: Saved | None = None) -> list[Row]:
-    """Restore weights and optimiser from a file, or what was read of it, and return the history of epochs."""
+    """Restore weights and optimiser from a file; return the history of epochs."""
     tensors, metadata = saved or checkpoint.read(path)
     _check(path, metadata, identity)
     weights: dict[str, Tensor] = {}

@@ -216,7 +216,10 @@ def run_epoch(
 
 
 def _batches(order: Int64[Tensor, " example"], size: int) -> list[Int64[Tensor, " chosen"]]:
-    """Rows of each step; a single last row joins the previous batch."""
+    """Rows of each step.
+
+    A single last row joins the previous batch.
+    """
     batches = list(torch.split(order, size))
     if len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [torch.cat(batches[-2:])]

@@ -1,4 +1,4 @@
-"""Removal of units while a network is trained: what is removed, and the optimiser of the smaller network."""
+"""Removal of units in training, and the optimiser of the smaller network."""
 
 from __future__ import annotations
 

@@ -31,7 +31,10 @@ def schedule(settings: Train, step: int, steps: int) -> float:
 
 
 def optimizer_of(network: nn.Module, settings: Train) -> torch.optim.Optimizer:
-    """Optimiser of a network, with a learning rate factor per group; factor 0 means no gradients."""
+    """Optimiser of a network, with a learning rate factor per group.
+
+    Factor 0 means no gradients.
+    """
     groups = _groups(network, settings)
     for group in groups:
         if not group[FACTOR]:

@@ -182,7 +182,10 @@ class Layouts:
 
 
 def stack_steps(layer: str, steps: Sequence[Output], mask: Mask | None = None) -> Output:
-    """Outputs of time steps as `[example, step, unit]`; LayerError unless they fit the mask."""
+    """Outputs of time steps as `[example, step, unit]`.
+
+    LayerError unless they fit the mask.
+    """
     if mask is not None and mask.shape[1] != len(steps):
         raise LayerError(
             f"a recurrent layer runs once for each token of the attention_mask; {layer!r} ran {len(steps)} times "

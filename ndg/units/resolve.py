@@ -95,7 +95,7 @@ def find_layers(model: nn.Module, layers: Iterable[str]) -> list[str]:
 
 
 def check_paths(model: nn.Module, layers: Iterable[Any]) -> None:
-    """Raise LayerError for a layer that is no text, with the path of a module of the network."""
+    """Raise LayerError for layers that are not texts."""
     for layer in layers:
         if not isinstance(layer, str):
             path = next((path for path, module in model.named_modules() if path and module is layer), None)

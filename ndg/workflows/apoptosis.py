@@ -1,4 +1,4 @@
-"""Apoptosis: the least fit units, or residual blocks, leave a network while it is trained."""
+"""Apoptosis: the least fit units or blocks leave during training."""
 
 from __future__ import annotations
 
@@ -58,7 +58,10 @@ class Remover:
             check_plan(self.settings, self.units, self.epochs)
 
     def __call__(self, network: nn.Module, epoch: int, removed: Sequence[Lost]) -> Removal | None:
-        """The network without its least fit units; None if every layer is at its floor."""
+        """The network without its least fit units.
+
+        None if every layer is at its floor.
+        """
         if self.settings.remove == "block":
             return self._without_block(network, epoch, removed)
         groups = narrowed(self.groups, lost_units(removed))
@@ -135,7 +138,7 @@ def lost_units(removed: Sequence[Lost]) -> dict[str, Units]:
 
 
 def check_plan(settings: Apoptosis, units: Mapping[str, int], epochs: int) -> None:
-    """Raise ConfigError for removals that take nothing, or leave a layer fewer than two units."""
+    """Raise ConfigError for removals of nothing, or of all units but one."""
     times = [epoch for epoch in range(1, epochs) if due(settings, epoch)]
     if not times:
         raise ConfigError(
@@ -178,7 +181,7 @@ def remover(experiment: Experiment, splits: Splits, network: nn.Module, device: 
 
 
 def shrunk(experiment: Experiment, splits: Splits, fresh: nn.Module, removed: Sequence[Lost]) -> Any:
-    """A fresh network without the removed units, for the fitness at the start of training."""
+    """A fresh network without the removed units, for the first fitness."""
     if not removed:
         return fresh
     device = next(fresh.parameters()).device

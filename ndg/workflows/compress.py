@@ -118,7 +118,10 @@ def run(target: Target, where: Locations, request: Request, device: str = "cpu")
 
 @contextmanager
 def journal_of(target: Target, where: Locations, request: Request) -> Iterator[Path]:
-    """The journal of a compression; it stays where the compression is interrupted. Raises RunNotFoundError."""
+    """The journal of a compression.
+
+    It stays where the compression is interrupted. Raises RunNotFoundError.
+    """
     facts = [target.id, logged_experiment(target).digest, request.budget, request.method, request.settings]
     path = where.runs / UNFINISHED / f"{KIND}-{digest_of(facts)}.jsonl"
     if request.resume and not path.is_file():
@@ -139,7 +142,7 @@ def journal_of(target: Target, where: Locations, request: Request) -> Iterator[P
 def explained_by(
     target: Target, subject: Subject, where: Locations, network: nn.Module, how: Mapping[str, Any]
 ) -> Compression:
-    """The compression, its units labelled by the graph of an alignment where there is one of its layers."""
+    """The compression, with its units labelled by the graph of an alignment."""
     aligned = target.aligned or latest(target, subject, where)
     if aligned is not None:
         graph = NDG.load(aligned.locate(where.runs) / GRAPH)
@@ -156,7 +159,7 @@ def explained_by(
 def beside(
     subject: Subject, result: Compression, how: Mapping[str, Any], rivals: Sequence[str] = ()
 ) -> tuple[list[Row], dict[str, str]]:
-    """The original, the result and controls on held-out examples, one row each, and why others were left out.
+    """Rows of the original, the result and controls, and omitted ones with reasons.
 
     Controls lose as many units of the same layers: without repair, by other methods, and of a re-initialised network,
     which agrees with itself the more, the fewer classes it predicts. Named `rivals` stand with and without repair;
@@ -189,7 +192,7 @@ def beside(
 
 
 def own_sizes(shrinker: Shrinker, plan: Method, curves: Curves, gone: Gone, budget: Mapping[str, Any]) -> Gone:
-    """Sizes that a method chooses itself: as many units or, for a budget of FLOPs, as many FLOPs at most."""
+    """Sizes that a method chooses itself within a number of units or FLOPs."""
     if "flops" in budget:
         share = shrinker.flops(gone) / shrinker.flops(dict.fromkeys(gone, 0))
         return for_flops(plan.priced(curves, shrinker.prices()), curves, share, shrinker.flops)

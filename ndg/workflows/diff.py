@@ -103,7 +103,7 @@ def compare(records: Sequence[RunRecord], where: Locations, *, match: bool = Tru
 
 
 def _class_names(records: Sequence[RunRecord], graphs: Sequence[NDG]) -> tuple[str, ...]:
-    """Class names of the first graph, with a warning for graphs that name them otherwise."""
+    """Class names of the first graph, with a warning for other names."""
     names = graphs[0].class_names
     for record, graph in zip(records[1:], graphs[1:], strict=True):
         pairs = enumerate(zip(names, graph.class_names, strict=False))

@@ -37,7 +37,7 @@ PATHS = 12
 
 @dataclass(frozen=True)
 class Request:
-    """What is measured: layers (none: all), kinds of importance, on how many training examples at most.
+    """What is measured: layers (none: all), kinds of importance, and most examples.
 
     `applied`: remove the recommended units too; `resume`: continue the newest unfinished measurement of the network.
     """
@@ -56,7 +56,9 @@ def run(
     request: Request = Request(),
     before: Sequence[EfficiencyReport] = (),
 ) -> tuple[RunRecord, EfficiencyReport, Applied | None]:
-    """Measure the efficiency of one network; return the run document, the report and what was applied.
+    """Measure the efficiency of one network.
+
+    Return the run document, the report and what was applied.
 
     The run's folder holds the table of layers, the figures, a page, and the smaller network where recommendations are
     applied. With one report `before`, of another network, the page has both side by side.
@@ -139,7 +141,10 @@ def _sensitivity(
 
 
 def _pictures(result: EfficiencyReport, curves: dict[str, Curve]) -> dict[str, tuple[str, str]]:
-    """Caption and SVG text of each figure, by name; none without the package that draws them."""
+    """Caption and SVG text of each figure, by name.
+
+    None without the package that draws them.
+    """
     if not installed("matplotlib"):
         log.info("the page has no figures, which need matplotlib: pip install '%s[plots]'", DISTRIBUTION)
         return {}

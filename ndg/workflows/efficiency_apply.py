@@ -17,7 +17,7 @@ from ndg.workflows.subject import Subject
 
 @dataclass(frozen=True)
 class Applied(Result):
-    """The recommendations that were carried out, and both networks on the held-out examples of `split`."""
+    """The applied recommendations, and both networks on examples of `split`."""
 
     removed: dict[str, int]
     before: Measured
@@ -25,7 +25,10 @@ class Applied(Result):
     split: str
 
     def rows(self) -> list[Row]:
-        """One row for the original and one for the smaller network; seconds of one batch."""
+        """One row for the original and one for the smaller network.
+
+        Seconds of one batch.
+        """
         return [{"network": name, **each.row()} for name, each in (("original", self.before), ("smaller", self.after))]
 
     def words(self) -> str:
@@ -49,7 +52,7 @@ class Applied(Result):
 
 
 def apply(subject: Subject, report: EfficiencyReport, options: RunOptions, folder: Path) -> Applied:
-    """Remove the recommended units, save the smaller network into `folder`, and measure it on held-out examples.
+    """Remove the recommended units, save the smaller network and measure it.
 
     Raises LayerError where nothing is recommended that can be removed exactly.
     """

@@ -104,7 +104,7 @@ def stage_seconds(
 
 
 def score_seconds(experiment: Experiment, subject: Subject, layers: Sequence[str], full: float) -> dict[str, float]:
-    """Seconds of each method on one CPU, with its scoreboard, from a sample of the examples."""
+    """Seconds of each method on one CPU, from a sample of examples."""
     settings, size = experiment.importance, experiment.extract.compute_batch
     if not subject.logits:
         return {}
@@ -131,7 +131,7 @@ def score_seconds(experiment: Experiment, subject: Subject, layers: Sequence[str
 
 
 class _Sample:
-    """Executor that runs the first tasks of each total, and estimates the seconds of those that it leaves out."""
+    """Executor that runs the first tasks of a total and estimates the others."""
 
     name = "sample"
 

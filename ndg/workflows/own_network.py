@@ -165,7 +165,10 @@ def _network_and_loaders(name: str, returned: Any) -> tuple[nn.Module, dict[str,
 
 
 def _order(folder: str, network: nn.Module, data_name: str, class_names: tuple[str, ...]) -> tuple[int, ...]:
-    """The network's label of each class, by name; ConfigError if only some match."""
+    """The network's label of each class, by name.
+
+    ConfigError if only some match.
+    """
     named = {int(place): str(name) for place, name in getattr(network.config, "id2label", {}).items()}
     theirs = [named.get(place, f"LABEL_{place}") for place in range(len(class_names))]
     ours, known = [_normalised(name) for name in class_names], [_normalised(name) for name in theirs]

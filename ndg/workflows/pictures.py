@@ -18,7 +18,10 @@ EXPLORER = "explorer.html"
 
 
 def graph_of(record: RunRecord) -> NDG:
-    """The graph of an align, score, edges or causal run. Raises RunNotFoundError."""
+    """The graph of an align, score, edges or causal run.
+
+    Raises RunNotFoundError.
+    """
     path = record.folder / GRAPH
     if not path.is_file():
         raise RunNotFoundError(f"run {record.id} is {record.state()} and left no graph in {record.folder}; align again")
@@ -40,7 +43,10 @@ def _by_scores(record: RunRecord, score: str | None, most: int | None) -> NDG:
 
 
 def explored(record: RunRecord, path: str | Path = "", *, score: str | None = None) -> Path:
-    """Write the explorer of the graph of a run; return the path, without a `path` in the run's folder."""
+    """Write the explorer of the graph of a run.
+
+    Return the path, without a `path` in the run's folder.
+    """
     return explore(_by_scores(record, score, None), path or record.folder / EXPLORER, title=record["name"])
 
 

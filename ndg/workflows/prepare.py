@@ -100,7 +100,10 @@ def plans(target: Target, where: Locations, executor: str = AUTO) -> list[Plan]:
 
 
 def stages(prepared: Prepared) -> dict[str, float]:
-    """Roughly estimated seconds of the stages of an alignment; none for a loader of unknown length."""
+    """Roughly estimated seconds of the stages of an alignment.
+
+    None for a loader of unknown length.
+    """
     try:
         return _estimated(prepared, None)[-1]
     except DataError:
@@ -288,7 +291,10 @@ def check(experiment: Experiment) -> None:
 
 
 def subject_of(target: Target, where: Locations) -> Subject:
-    """Network and data of a target. Raises CheckpointError for a changed file."""
+    """Network and data of a target.
+
+    Raises CheckpointError for a changed file.
+    """
     if target.subject is not None:
         return target.subject
     if target.run is None:

@@ -39,7 +39,9 @@ def prepared_of(record: RunRecord, where: Locations) -> Prepared:
 def explained(
     record: RunRecord, where: Locations, number: int, target: str | None = None, split: str | None = None
 ) -> tuple[Explanation, int | None]:
-    """Explanation of one example and its true class; `target` is a class by number or name.
+    """Explanation of one example and its true class.
+
+    `target` is a class by number or name.
 
     Raises UserError if one of them is unknown.
     """

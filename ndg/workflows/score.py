@@ -108,7 +108,10 @@ class Plan:
 def plans(
     target: Target, where: Locations, device: str = "cpu", executor: str = AUTO, aligned: RunRecord | None = None
 ) -> list[Plan]:
-    """Plans of the scoring of a target, one per method. Writes nothing."""
+    """Plans of the scoring of a target, one per method.
+
+    Writes nothing.
+    """
     started, experiment = time.perf_counter(), logged_experiment(target)
     subject = _subject(target, where, device)
     aligned = aligned or latest(target, subject, where)
@@ -125,7 +128,10 @@ def plans(
 
 
 def _subject(target: Target, where: Locations, device: str) -> Subject:
-    """The network on its device, with its data. Raises ShapeError without logits."""
+    """The network on its device, with its data.
+
+    Raises ShapeError without logits.
+    """
     subject = subject_of(target, where)
     if not subject.logits:
         raise ShapeError("scores measure effects on the logits (example, class); this network has none")
@@ -133,7 +139,7 @@ def _subject(target: Target, where: Locations, device: str) -> Subject:
 
 
 def _layers(subject: Subject, experiment: Experiment, graph: NDG | None) -> list[str]:
-    """The layers to score: those of `importance.layers`, else of the graph, else of the config."""
+    """The layers to score: `importance.layers`, else the graph's, else the config's."""
     settings, layers = experiment.importance, list[str]()
     if not settings.layers and graph is not None:
         layers = [layer.name for layer in graph.nodes.layers]
@@ -157,7 +163,10 @@ def logged_experiment(target: Target) -> Experiment:
 def measured(
     subject: Subject, layers: Sequence[str], methods: Sequence[str], experiment: Experiment, run: Run, **options: Any
 ) -> list[Scores]:
-    """Scores of the layers by each method; with `all`, those that reject the network are left out."""
+    """Scores of the layers by each method.
+
+    With `all`, those that reject the network are left out.
+    """
     scores = []
     loader, settings = loader_of(subject, experiment), how_of(experiment, subject, **options)
     cache = kept_in(run, subject, experiment)

@@ -26,7 +26,10 @@ WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def checked(subject: Subject, layers: Sequence[str], experiment: Experiment) -> list[str]:
-    """The layers to score; each named method is tried on a few examples first."""
+    """The layers to score.
+
+    Each named method is tried on a few examples first.
+    """
     settings = experiment.importance
     chosen = expand_layers(subject.network, settings.layers) if settings.layers else list(layers)
     if subject.logits and settings.methods and ALL not in settings.methods:
@@ -42,7 +45,10 @@ def check_methods(experiment: Experiment) -> None:
 
 
 def board_methods(experiment: Experiment) -> list[str]:
-    """Methods that the scoreboard compares with exact ablation; none without a scoreboard."""
+    """Methods that the scoreboard compares with exact ablation.
+
+    None without a scoreboard.
+    """
     methods = experiment.importance.scoreboard
     return every([ALL] if methods is True else methods or [])
 

@@ -1,4 +1,4 @@
-"""A network and a smaller one on the same held-out examples: size, accuracy, agreement, FLOPs, time."""
+"""A network and a smaller one compared on the same held-out examples."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ class Measured:
 
 
 def measured(networks: Sequence[nn.Module], subject: Subject, options: RunOptions) -> list[Measured]:
-    """Each network on the held-out examples of the subject; the first is the original.
+    """Each network on the held-out examples of the subject.
+
+    The first is the original.
 
     `seconds` is the median time of one batch, the networks taking turns.
     """

@@ -61,7 +61,10 @@ class Reading(NamedTuple):
 def own(
     network: nn.Module, loaders: Mapping[str, Any], name: str, class_names: Iterable[str] | None, batch: int
 ) -> Subject:
-    """The user's own network and its data, read to the end. DataError names a split that cannot be used."""
+    """The user's own network and its data, read to the end.
+
+    DataError names a split that cannot be used.
+    """
     for split in loaders:
         if split not in SPLITS:
             raise DataError(f"loaders are named {', '.join(SPLITS)}; got {split!r}; {nearest(str(split), SPLITS)}")

@@ -30,7 +30,7 @@ METHODS = re.compile(r"\s*importance(\.methods)?\s*=")
 
 @dataclass(frozen=True)
 class Target:
-    """A network, the experiment to align it by, why this run was chosen, and the align run that named it."""
+    """A network to align, its experiment, and how it was chosen."""
 
     experiment: Experiment
     run: RunRecord | None
@@ -208,7 +208,10 @@ def _with_data_of(experiment: Experiment, record: RunRecord, where: Locations) -
 
 
 def _trained(experiment: Experiment, record: RunRecord, why: str) -> Target:
-    """The target of a train run. Raises ConfigError for other training settings."""
+    """The target of a train run.
+
+    Raises ConfigError for other training settings.
+    """
     if experiment.training_digest != record["training_digest"]:
         raise ConfigError(
             f"run {record.id} was trained by other settings than these overrides give (digest "

@@ -12,7 +12,7 @@ REFERENCE, REFERENCE_SECONDS = 200_000, 0.0028
 
 
 def slowness() -> float:
-    """How many times slower this machine is now than the one where the constants were measured."""
+    """Slowness of this machine relative to that of the constants."""
     return timed(lambda: sum(range(REFERENCE))) / REFERENCE_SECONDS
 
 

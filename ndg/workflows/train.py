@@ -152,7 +152,7 @@ def fitness_monitor(
 
 
 def load(experiment: Experiment, folder: Path | None = None) -> Splits:
-    """The data of an experiment, with the tokenizer of its run, config or pretrained network."""
+    """The data of an experiment, with the tokenizer of its run."""
     own = folder if folder is not None and (folder / TOKENIZER).is_file() else None
     return data.load(experiment.data, own or experiment.data.tokenizer or getattr(experiment.model, "pretrained", None))
 
@@ -169,7 +169,10 @@ def same_data(record: RunRecord, splits: Splits) -> None:
 
 
 def device(name: str) -> str:
-    """The device of a name; `auto` is cuda if present. Raises ConfigError."""
+    """The device of a name.
+
+    `auto` is cuda if present. Raises ConfigError.
+    """
     if name != "auto":
         return str(training.device_of(name))
     return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,4 +1,4 @@
-"""Training of one config with several seeds, here or in Ray workers with the same folders."""
+"""Training of one config with several seeds, here or on Ray."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ def run_seeds(
     executor: str = "auto",
     address: str | None = None,
 ) -> list[Trained]:
-    """The run of each seed. A failure does not stop the others.
+    """The run of each seed.
+
+    A failure does not stop the others.
 
     With `resume` unfinished runs continue and complete runs stay; seeds without a run start if others have one.
     `executor` is `serial`, `ray`, or `auto`: Ray with an address, or where the estimate says that it saves at least
@@ -87,7 +89,7 @@ def by_estimate(count: int, at_once: int, seconds: float) -> tuple[str, str]:
 
 
 def _train(shared: tuple[Locations, str], task: tuple[Experiment, bool]) -> RunRecord:
-    """The document of one training, to begin or to resume, here or in a worker."""
+    """The document of one training, begun or resumed, here or in workers."""
     (where, device), (experiment, resume) = shared, task
     progress.enter(str(experiment.seed))
     try:

@@ -56,7 +56,10 @@ class Forcings:
 
 
 def forcings(graph: NDG, order: Sequence[str], how: Sequence[str]) -> tuple[Forcings, ...]:
-    """Sets forced in each layer, with edges in the graph's order; ConfigError for an unknown way."""
+    """Sets forced in each layer, with edges in the graph's order.
+
+    ConfigError for an unknown way.
+    """
     for way in how:
         if way not in (*HOW, REST):
             raise ConfigError(

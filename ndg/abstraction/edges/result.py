@@ -107,7 +107,10 @@ class EdgeTrials(Result):
         }
 
     def rows(self, how: str | None = None, at_least: float | int | None = None) -> list[Row]:
-        """One row per edge and way of forcing; null if not forced itself."""
+        """One row per edge and way of forcing.
+
+        Null if not forced itself.
+        """
         rows = []
         for way in self.how if how is None else [how]:
             columns = self.columns(way, at_least)
@@ -191,7 +194,10 @@ class EdgeTrials(Result):
         return int(self.verdicts.survives(how, at_least).sum()), int(self.verdicts.tested.sum())
 
     def by_antecedent(self, at_least: float | int | None = None) -> int | None:
-        """Number of edges that survive with the closure, not with its rest; None if untried."""
+        """Number of edges that survive with the closure, not with its rest.
+
+        None if untried.
+        """
         if not {"closure", REST} <= set(self.how):
             return None
         with_it, without = (self.verdicts.survives(how, at_least) for how in ("closure", REST))
@@ -234,7 +240,7 @@ class EdgeTrials(Result):
         return " ".join(sentences) + few
 
     def _inflated(self, how: str, at_least: float | int) -> str:
-        """Mean rates of one way over the tested edges, and the survivors on all examples."""
+        """Mean rates of one way over tested edges, and the survivors."""
         verdicts, tested = self.verdicts, self.verdicts.tested
         everywhere = _rate(verdicts.after(how), verdicts.n)[tested].mean()
         turned = _rate(verdicts.gained[how], verdicts.n_false)[tested].mean()

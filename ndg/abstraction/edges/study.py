@@ -78,7 +78,10 @@ def _observed(study: Study, values: Bool[np.ndarray, "row node"]) -> dict[str, n
 def _forced(
     study: Study, forcing: Forcings, passes: Passes, known: BaselinePass, values: Bool[np.ndarray, "row node"]
 ) -> dict[str, np.ndarray]:
-    """Counts of consequents gained and lost; a pass holds pairs of sets and rows."""
+    """Counts of consequents gained and lost.
+
+    A pass holds pairs of sets and rows.
+    """
     node, positive = forcing.antecedents >> 1, (forcing.antecedents & 1).astype(bool)
     missing = values[:, node] != positive
     needed = np.zeros((len(forcing.chosen), len(values)), np.bool_)

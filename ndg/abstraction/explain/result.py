@@ -43,7 +43,7 @@ class Forced:
     turned_prototype: int = 0
 
     def rate(self, outcome: str = "after") -> tuple[float, float, float] | None:
-        """Rate of the class among its examples, with 95 % Wilson interval; None without any."""
+        """Rate of the class with 95 % Wilson interval; None without examples."""
         return _share(getattr(self, outcome), self.n_false if outcome.startswith("turned") else self.n)
 
     def to_dict(self) -> dict[str, Any]:
@@ -176,7 +176,7 @@ def _forcing(explanation: Explanation, name: Name) -> list[str]:
 
 
 def _turned(forced: Forced) -> str:
-    """The rates on the examples that were predicted otherwise before, and the inflation by base rates."""
+    """The rates on examples of another prediction, and their inflation."""
     after, turned = forced.rate("after"), forced.rate("turned")
     if after is None or turned is None:
         return "; none of them was predicted otherwise before"

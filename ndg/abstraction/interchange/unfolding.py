@@ -101,7 +101,10 @@ class Unfolding(Study):
 
 @dataclass(frozen=True)
 class UnfoldingResult(Result):
-    """Counts `[field, node]` for each family of sets and control; see `FIELDS`."""
+    """Counts `[field, node]` for each family of sets and control.
+
+    See `FIELDS`.
+    """
 
     counts: Counts
     nodes: NodeSpace

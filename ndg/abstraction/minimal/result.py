@@ -81,7 +81,7 @@ class MinimalResult(Result):
         return self._array(f"{method} {stage}")[self.kept]
 
     def exact(self, stage: str = "searched") -> Bool[np.ndarray, " example"]:
-        """Whether all smaller sets of each example were tried: of all units, or `within` candidates."""
+        """Whether all smaller sets were tried, of all units or `within` candidates."""
         return self._array(f"{stage} exact")[self.kept].astype(np.bool_)
 
     def _array(self, name: str) -> Sizes:
@@ -142,7 +142,7 @@ class MinimalResult(Result):
         return [head | row for row in self._rows]
 
     def sets(self) -> list[Row]:
-        """One row per example on trial, with its smallest set, empty if none was found."""
+        """One row per example with its smallest set, if any."""
         if "set" not in self.counts:
             return []
         kept = self.kept

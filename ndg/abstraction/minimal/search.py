@@ -35,7 +35,10 @@ of the target's logit above the largest other one."""
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """Units of each row in order of addition; `size` of them suffice (0: none)."""
+    """Units of each row in order of addition.
+
+    `size` of them suffice (0: none).
+    """
 
     order: Order
     size: Rows

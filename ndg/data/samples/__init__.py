@@ -50,7 +50,10 @@ SAMPLES: dict[str, Callable[[Path, int], None]] = {n: partial(_marked, write) fo
 
 
 def with_data(experiment: Experiment, where: Locations) -> Experiment:
-    """The experiment, on generated files if its data are missing. Raises DataError."""
+    """The experiment, on generated files if its data are missing.
+
+    Raises DataError.
+    """
     reason = absent(where.place(experiment).data)
     if reason is None:
         return experiment

@@ -1,4 +1,7 @@
-"""Export formats of the graph, in parts; a new one is one function and one line here."""
+"""Export formats of the graph, in parts.
+
+A new one is one function and one line here.
+"""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ def _pairs(attributes: Row) -> str:
 def lines(
     rows: list[tuple[Any, ...]], escape: Callable[[str], str], pieces: Sequence[str], texts: int, ends: int = 0
 ) -> str:
-    """Text of all rows: the pieces, with values in place of their `%s`, without unknown ones.
+    """Text of all rows: pieces with values for `%s`, unknown ones omitted.
 
     The first `texts` values are escaped; the first `ends` values stand in the first piece.
     """

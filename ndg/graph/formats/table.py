@@ -90,7 +90,7 @@ def _frames(graph: Condensed) -> Iterator[pd.DataFrame]:
 
 
 def _wide(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """Table with these columns: text, numbers that may be missing, and whether the converse holds too."""
+    """Table of text, numbers that may be missing, and the converse."""
     frame = frame.reindex(columns=list(columns))
     frame["equivalent"] = frame["equivalent"].eq(True)
     numbers = [name for name in columns if name not in (*TEXTS, "equivalent")]

@@ -1,4 +1,4 @@
-"""Scoreboard: all scores of one network, or of several trainings, against exact ablation, with costs."""
+"""Scoreboard: scores of one or several networks against exact ablation."""
 
 from __future__ import annotations
 

@@ -35,7 +35,10 @@ def parse(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def every(methods: Iterable[str]) -> list[str]:
-    """Distinct requested methods; `all` means every method. Raises ConfigError for unknown ones."""
+    """Distinct requested methods; `all` means every method.
+
+    Raises ConfigError for unknown ones.
+    """
     check_list(methods, "methods")
     names = [name for entry in methods for name in (IMPORTANCE if entry == ALL else [entry])]
     for entry in names:
@@ -49,7 +52,10 @@ def of_network(methods: Iterable[str]) -> list[str]:
 
 
 def of_graph(methods: Iterable[str]) -> list[str]:
-    """Distinct requested methods that score a graph; `all` contains none of them."""
+    """Distinct requested methods that score a graph.
+
+    `all` contains none of them.
+    """
     return list(dict.fromkeys(name for name in methods if name in OF_GRAPH))
 
 

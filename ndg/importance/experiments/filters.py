@@ -1,4 +1,4 @@
-"""Filter experiment: which score finds the filters of a layer that a class depends on?
+"""Filter experiment: which score finds the filters that a class needs?
 
     drop      Pearson correlation over filters, per class, of the score for the class's logit with the decrease of that
               logit when the filter is removed, on examples of the class

@@ -27,7 +27,10 @@ Chosen = Mapping[str, Bool[np.ndarray, " _"]]
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """`units` of `of` units, chosen by `method` and order; `layer` may be "all"."""
+    """`units` of `of` units, chosen by `method` and order.
+
+    `layer` may be "all".
+    """
 
     method: str
     layer: str
@@ -45,7 +48,7 @@ class Group:
 
 
 class GroupRows(Result):
-    """Figures of the whole network (point 0) and of each group, beside those of random groups."""
+    """Figures of the whole network (point 0), each group and random groups."""
 
     groups: tuple[Group, ...]
 

@@ -254,7 +254,10 @@ def _tune(network: nn.Module, columns: dict[str, Tensor], tuning: Tuning, settin
 
 
 def _steps(examples: int, tuning: Tuning, seed: int) -> Iterator[Int64[Tensor, " row"]]:
-    """Rows of each step; a single last row joins the batch before it."""
+    """Rows of each step.
+
+    A single last row joins the batch before it.
+    """
     for epoch in range(tuning.epochs):
         order = torch.from_numpy(seeds.generator(seed, "fine-tuning order", epoch).permutation(examples))
         parts = list(order.split(tuning.rows))

@@ -129,7 +129,7 @@ class Fitness(Result):
 
 @dataclass(frozen=True)
 class KnownWeights:
-    """Names of weights before each layer, layers with traced readers, and earlier `weights_of`, for `change`."""
+    """Weights before each layer, layers with traced readers, and earlier weights."""
 
     led: Mapping[str, Sequence[str]]
     read: Sequence[str] | None = None
@@ -240,7 +240,10 @@ class _Passes:
 
 
 def _labels(batch: Batch, logits: Tensor) -> Int64[Tensor, " example"]:
-    """True classes of a batch; rows of padding repeat the last one."""
+    """True classes of a batch.
+
+    Rows of padding repeat the last one.
+    """
     if batch.labels is None:
         raise DataError("fitness needs the true classes; the loader gives inputs alone; give (inputs, labels)")
     labels = true_labels(batch.labels, batch.count, logits.shape[1])

@@ -30,7 +30,10 @@ class LayerSums:
     examples: int = 0
 
     def add(self, view: View, gradient: View | None, kept: Kept, right: Right) -> None:
-        """Add a batch to the sums of the first pass. Padding is zero."""
+        """Add a batch to the sums of the first pass.
+
+        Padding is zero.
+        """
         low, high = (view if kept is None else view.masked_fill(~kept, end) for end in (torch.inf, -torch.inf))
         count = torch.full((len(view), self.units), view.shape[2], device=view.device)
         count = count if kept is None else kept.sum(dim=2)

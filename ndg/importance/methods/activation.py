@@ -20,7 +20,10 @@ from ndg.units.layout import View
 
 
 def activation(model: nn.Module, loader: Loader, layers: Layers, settings: Settings) -> Scores:
-    """Scores of 0 or more in units of the activation; the mean over positions skips padding."""
+    """Scores of 0 or more in units of the activation.
+
+    The mean over positions skips padding.
+    """
     neutrals = read_neutrals(model, loader, layers, settings)
     total = BatchStudy(model, layers, settings, _sizes, neutrals, grad=False).total(loader, "activation")
     means, facts = total.means("sizes"), total.facts(settings, neutrals.passes)

@@ -43,7 +43,9 @@ Damages = Float64[np.ndarray, "ablated example"]
 
 
 def fast_ablation(model: nn.Module, loader: Loader, layers: Layers, settings: Settings) -> Scores:
-    """Estimated mean damage of each unit in logits; `errors` are standard errors.
+    """Estimated mean damage of each unit in logits.
+
+    `errors` are standard errors.
 
     Damage is that of exact ablation: the 2-norm of the change of the logits, or with a target the lost logit. Option
     `budget` is a share of the exact cost; `facts["cost"]` counts as `fast.plan`. `whole` is of the ablated examples.

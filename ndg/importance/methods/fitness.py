@@ -25,7 +25,9 @@ MISSING = {
 
 
 def fitness(model: nn.Module, loader: Loader, layers: Layers, settings: Settings) -> Scores:
-    """Scores by one measure, in its own unit; lower means less fit.
+    """Scores by one measure, in its own unit.
+
+    Lower means less fit.
 
     Options: `measure` is one of `MEASURES`. `before` is the checkpoint of an earlier epoch, for `change`. The other
     options are the weights of the terms of `composite`. Raises LayerError for a layer without this measure, DataError

@@ -20,7 +20,9 @@ from ndg.importance.settings import Layers, Loader, Settings, passes
 
 
 def influence(model: nn.Module, loader: Loader, layers: Layers, settings: Settings) -> Scores:
-    """Signed scores in logits per unit of activation; `whole` sums the units.
+    """Signed scores in logits per unit of activation.
+
+    `whole` sums the units.
 
     F is the logit of the class predicted at x, or of `settings.target`. x' is zero, the mean input of the examples, or
     a given value; for token ids the path leads to their embeddings. A path has `settings.n_steps` gradients, 50 by

@@ -19,7 +19,9 @@ NORMS = (1, 2)
 
 
 def magnitude(model: nn.Module, loader: Loader, layers: Layers, settings: Settings) -> Scores:
-    """Scores of 0 or more; `whole` is the norm of the layer.
+    """Scores of 0 or more.
+
+    `whole` is the norm of the layer.
 
     Options: `norm` is p, 1 or 2. `side` is `incoming` (weights of the layer) or `outgoing` (weights of the modules that
     read the unit, without the gains of norms on the way). Raises LayerError for layers without weights, or if the

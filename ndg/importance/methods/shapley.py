@@ -124,7 +124,10 @@ class Study(ScoreStudy):
 
 
 def _tasks(study: Study, loader: Loader) -> Iterator[Task]:
-    """Tasks by batch, layer and block of pairs; none has a single pair."""
+    """Tasks by batch, layer and block of pairs.
+
+    None has a single pair.
+    """
     pairs = study.settings.own["permutations"] // 2
     parts = max(1, pairs // SHARE)
     ends = [pairs * part // parts for part in range(parts + 1)]

@@ -34,7 +34,7 @@ def snip(model: nn.Module, loader: Loader, layers: Layers, settings: Settings) -
 
 
 def effects(model: nn.Module, loader: Loader, layers: Layers, settings: Settings) -> dict[str, Tensor]:
-    """First-order effect w dL/dw of each incoming weight, by path of the weight, in nats."""
+    """First-order effect w dL/dw of each incoming weight by path, in nats."""
     with torch.inference_mode(False), fixed(model, settings.options.threads, grad=True):
         return _effects(model, loader, weighted(model, layers, settings, "snip"), settings)[0]
 

@@ -87,7 +87,10 @@ def _positive(name: str, value: Tensor) -> Tensor:
 
 
 def _ones(inputs: Inputs) -> Inputs:
-    """Example of ones with the same shape; non-float inputs and token ids stay."""
+    """Example of ones with the same shape.
+
+    Non-float inputs and token ids stay.
+    """
     moving, still = parts(pick(inputs, torch.zeros(1, dtype=torch.long)))
     floats = {key: column for key, column in moving.items() if column.is_floating_point()}
     return joined({**moving, **{key: torch.ones_like(x, dtype=torch.float64) for key, x in floats.items()}}, still)

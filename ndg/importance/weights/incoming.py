@@ -1,4 +1,4 @@
-"""Incoming weights of layers, weights before and after any layer, and networks with replaced weights."""
+"""Incoming weights of layers, and networks with replaced weights."""
 
 from __future__ import annotations
 
@@ -102,7 +102,9 @@ def gradients(value: Tensor, weights: dict[str, Tensor], method: str, start: Ten
 def replaced(
     modules: Iterable[nn.Module], change: Callable[[str, Tensor], Tensor] = lambda name, value: value
 ) -> Iterator[list[nn.Parameter]]:
-    """Context in which leaves that need gradients stand for parameters; it gives these leaves.
+    """Context in which leaves that need gradients stand for parameters.
+
+    It gives these leaves.
 
     So frozen weights have gradients, `.grad` stays unchanged, and a shared weight counts in each module. `change`
     computes the value of a leaf from the name and value of the parameter.

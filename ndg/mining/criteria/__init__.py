@@ -1,4 +1,6 @@
-"""Criteria of approximate implication. A new one is a file and a line here.
+"""Criteria of approximate implication.
+
+A new one is a file and a line here.
 
 It is a frozen dataclass. Its fields, each with a default, are its parameters, and keys of the config section
 `criterion`. One with a field `alpha` is mined at several alphas at once. Fields that `fit` finds carry the metadata
@@ -50,12 +52,18 @@ CRITERIA: dict[str, type[Any]] = {
 
 
 def settings(name: str) -> dict[str, Field[Any]]:
-    """Fields of a criterion that a config sets, not `fit`; ConfigError if unknown."""
+    """Fields of a criterion that a config sets, not `fit`.
+
+    ConfigError if unknown.
+    """
     return {field.name: field for field in fields(_class(name)) if not field.metadata.get("fitted")}
 
 
 def criterion(name: str | Criterion | Callable[..., Any], **parameters: Any) -> Criterion:
-    """Criterion of a name with its parameters; other callables become a `CustomCriterion`."""
+    """Criterion of a name with its parameters.
+
+    Other callables become a `CustomCriterion`.
+    """
     if isinstance(name, str):
         criterion_class = _class(name)
         types = get_type_hints(criterion_class)

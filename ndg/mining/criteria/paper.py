@@ -1,4 +1,4 @@
-"""Criteria of Hu & Tian 2022: far fewer exceptions than under independence, and that condition alone."""
+"""Criteria of Hu & Tian 2022: far fewer exceptions than under independence."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ndg.mining.criteria.sieve import Counts, Margin, Mask, Rule, Sieve
 
 @dataclass(frozen=True)
 class AlphaRule(Rule):
-    """Base class of criteria that allow `n(p) n(~q) / (n alpha)` exceptions, if that is above `least`."""
+    """Base of criteria that allow `n(p) n(~q) / (n alpha)` exceptions."""
 
     alpha: float = 20.0
     least: ClassVar[int] = 0
@@ -53,7 +53,9 @@ class Paper(AlphaRule):
 
 @dataclass(frozen=True)
 class Ratio(AlphaRule):
-    """Expected over observed exceptions of at least `alpha`; without exceptions, some expected.
+    """Expected over observed exceptions of at least `alpha`.
+
+    Without exceptions, some expected.
 
     It is the first condition of the paper alone. Unlike under `paper`, rare literals that never meet an exception imply
     each other; on few examples that is chance.

@@ -44,7 +44,7 @@ class Sieve:
 
 
 class Rule:
-    """Base class of criteria whose record is the name of their class and their fields."""
+    """Base class of criteria recorded by class name and fields."""
 
     def to_dict(self) -> dict[str, Any]:
         kinds: dict[Any, Any] = {"float": float, "int": int}

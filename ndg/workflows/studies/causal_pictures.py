@@ -17,7 +17,10 @@ MOST = 100
 
 
 def pictures(graph: NDG, title: str, prepared: Prepared, run: Run) -> list[Picture]:
-    """The picture of a causal graph, also written as PDF and SVG; none if it cannot be drawn in time."""
+    """The picture of a causal graph, also written as PDF and SVG.
+
+    None if it cannot be drawn in time.
+    """
     limits = prepared.experiment.report
     look = Look(None, None, min(limits.max_nodes, MOST), title=title, timeout=limits.timeout)
     try:

@@ -1,4 +1,4 @@
-"""Votes of the layer behind the one on trial, so that its causal graph leads from there to the labels."""
+"""Votes of the layer behind the one on trial, for its causal graph."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PER_LABEL, L1 = 12, 1e-3
 
 @dataclass(frozen=True)
 class HiddenVotes:
-    """Votes of a hidden layer, and how often they give the network's label on held-out hybrids.
+    """Votes of a hidden layer and their accuracy on held-out hybrids.
 
     `right` and `plain` are of `n` hybrids; the second of as many votes that were fitted to plain examples.
     """
@@ -51,7 +51,7 @@ def hidden_votes(hybrids: BitMatrix, held_out: BitMatrix, plain: BitMatrix, laye
 
 
 def _fitted(bits: BitMatrix, layer: str) -> Votes:
-    """Votes of the units whose rates differ most between examples with a label and all, label by label.
+    """Votes of the units whose rates differ most for examples with a label.
 
     A hidden layer may have hundreds of units: fitting all of them takes minutes.
     """

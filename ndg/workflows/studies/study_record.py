@@ -21,7 +21,10 @@ CONFIG, PAGE = "config.yaml", "report.html"
 
 @dataclass(frozen=True)
 class Findings:
-    """Results for the run log; tables, rows, words and pictures of graphs for readers."""
+    """Results for the run log.
+
+    Tables, rows, words and pictures of graphs for readers.
+    """
 
     results: Mapping[str, Any]
     tables: Sequence[Table]

@@ -109,7 +109,10 @@ class Carried:
         return logits
 
     def gradients(self, values: Float[Tensor, " example"], *, last: bool = True) -> dict[str, View]:
-        """Gradient of each example's value where each layer stops; `last` frees the graph."""
+        """Gradient of each example's value where each layer stops.
+
+        `last` frees the graph.
+        """
         gradients = gradients_at(values, {layer: self.ends(layer) for layer in self._layers}, last=last)
         for layer, parts in gradients.items():
             check_gradients(parts, layer, "behind")

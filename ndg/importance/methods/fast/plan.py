@@ -55,7 +55,7 @@ class Plan:
 
 
 def plan(layers: list[int], examples: int, logits: int, budget: float | int, before: int = 0) -> Plan:
-    """Plan for layers with a share of the exact cost, of which `before` is already spent.
+    """Plan for layers within a share of the exact cost, less `before`.
 
     Most goes to first-order effects, on all examples if that allows one direction each. With less than two ablations
     per unit, some units are not ablated. The smallest plan may exceed the budget. ConfigError for a wrong budget.

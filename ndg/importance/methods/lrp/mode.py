@@ -65,7 +65,10 @@ def _out_of_place(name: str) -> Any:
 
 @contextmanager
 def prepared(model: nn.Module) -> Iterator[None]:
-    """Context with constant parameters and unrolled modules; LayerError for a compiled module."""
+    """Context with constant parameters and unrolled modules.
+
+    LayerError for a compiled module.
+    """
     learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
     with unfused(), ExitStack() as stack:
         for path, module in model.named_modules():
