@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -44,3 +45,22 @@ def script(text: str, *arguments: object, folder: Path, code: int = 0, **environ
         kill(child)
     assert child.returncode == code, errors
     return told
+
+
+def alive_process(pid: int) -> bool:
+    """Whether a process has not ended; one that waits to be reaped has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def descendants(pid: int) -> Iterator[tuple[int, str]]:
+    """Processes that a process began, and theirs, with their commands."""
+    for folder in Path("/proc").iterdir():
+        try:
+            if folder.name.isdigit() and int(Path(folder, "stat").read_text().rpartition(")")[2].split()[1]) == pid:
+                yield int(folder.name), Path(folder, "cmdline").read_text()
+                yield from descendants(int(folder.name))
+        except OSError:
+            continue

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from ndg.errors import ConfigError, OutputError
 from ndg.executors import EXECUTORS, Executor, Journal, Ray, Serial
 from ndg.executors.journal import opened
-from tests.child import begin, kill
+from tests.child import alive_process, begin, descendants, kill
 
 TASKS = 9
 DIGEST = "0123456789abcdef"
@@ -320,14 +320,6 @@ def alive(marks: Path) -> Iterator[int]:
     return (int(mark.name) for mark in marks.iterdir() if alive_process(int(mark.name)))
 
 
-def alive_process(pid: int) -> bool:
-    """Whether a process has not ended; one that waits to be reaped has."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 def test_workers_end_with_a_process_that_is_told_to_end_and_the_total_goes_on(ray_session, request, tmp_path):
     tasks = 400
     expected = Serial().total(say, "t", range(tasks), "words")
@@ -360,17 +352,6 @@ def test_workers_end_with_a_process_that_is_told_to_end_and_the_total_goes_on(ra
         assert 5 <= len(entries(path)) < tasks
         assert total(path, Ray(timeout=120.0), tasks=tasks)[0] == expected
         assert total(path, tasks=tasks) == (expected, [])
-
-
-def descendants(pid: int) -> Iterator[tuple[int, str]]:
-    """Processes that a process began, and theirs, with their commands."""
-    for folder in Path("/proc").iterdir():
-        try:
-            if folder.name.isdigit() and int(Path(folder, "stat").read_text().rpartition(")")[2].split()[1]) == pid:
-                yield int(folder.name), Path(folder, "cmdline").read_text()
-                yield from descendants(int(folder.name))
-        except OSError:
-            continue
 
 
 AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
