@@ -75,6 +75,8 @@ if TYPE_CHECKING:
     from ndg.report.render import render as render
     from ndg.results import Result as Result
     from ndg.runs.record import RunRecord as RunRecord
+    from ndg.stimuli.collect import examples as examples
+    from ndg.stimuli.result import Examples as Examples
     from ndg.training import TrainResult as TrainResult
     from ndg.training import load_model as load_model
     from ndg.workflows.train import train as train

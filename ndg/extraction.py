@@ -253,6 +253,11 @@ class _Plan:
     facts: dict[str, Any]
 
 
+def like_study(model: nn.Module, like: Binarised, threads: int) -> Capture:
+    """The study that reads the nodes of bits or a graph, with their thresholds."""
+    return _plan(model, None, ReadingSettings(labels=like.nodes.labels > 0), like, threads).study
+
+
 def _plan(
     model: nn.Module, layers: Iterable[str] | None, settings: ReadingSettings, like: Binarised | None, threads: int
 ) -> _Plan:

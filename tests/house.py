@@ -23,7 +23,7 @@ LAYERS = [
     "units module_state probe run_study",
     "gradients | capture",
     "interventions",
-    "extraction discovery",
+    "extraction discovery stimuli",
     "abstraction | importance | comparison | counterfactual | rotation | training",
     "compression | causal",
     "efficiency",

@@ -74,6 +74,7 @@ def test_an_alignment_leaves_graph_tables_picture_and_report(aligned):
         "minimal.csv",
         "scores.csv",
         "explorer.html",
+        "examples.json",
         "ndg.pdf",
         "ndg.svg",
         "report.html",

@@ -230,6 +230,7 @@ RESULTS = {
         network(), loader(), {"gndi": scores()}, settings=CurveSettings([0.5], draws=2), options=SERIAL
     ),
     "Fitness": lambda: fitness(network(), loader(), [FIRST]),
+    "Examples": lambda: ndg.examples(network(), loader(), f"{SECOND}:2", like=bits()),
     "HeldOut": lambda: graph().held_out(bits(examples=1)),
     "GraphStats": lambda: graph().stats(),
     "InterLayer": lambda: inter_layer(bits(), bits(), **MINING),
@@ -307,7 +308,7 @@ def test_the_plot_shows_a_table_of_numbers(name):
 
 
 class Tags(HTMLParser):
-    known = frozenset({"table", "caption", "thead", "tbody", "tr", "th", "td", "p"})
+    known = frozenset({"img", "table", "caption", "thead", "tbody", "tr", "th", "td", "p"})
 
     def __init__(self) -> None:
         super().__init__()

@@ -62,8 +62,9 @@ FUNCTIONS: dict[str, dict[str, Any]] = {
     | {"example": INPUTS[:1], "reference": DATA, "settings": ndg.ExplainSettings(budget=10)},
     "render": {"graph": GRAPH, "path": "graph.dot", "scores": None, "target": None, "max_nodes": 20, "title": None}
     | {"class_names": None, "layout": None, "timeout": 5.0, "raw_csv": False},
+    "examples": {"model": NET, "loader": DATA, "of": "1:0", "like": GRAPH, "most": 2, "words": None, "options": SERIAL},
     "plot": {"graph": GRAPH, "ax": None, "target": None, "max_nodes": 20, "layout": None, "timeout": 5.0},
-    "explore": {"graph": GRAPH, "path": "graph.html", "scores": None, "title": None},
+    "explore": {"graph": GRAPH, "path": "graph.html", "scores": None, "title": None, "examples": ()},
     "recombine": {"model": NET, "loader": DATA, "layer": "1", "mode": "mix", "n": 30, "like": None}
     | {"settings": ndg.ReadingSettings(), "options": SERIAL},
     "votes": {"hybrids": HYBRIDS, "layer": None, "per_label": None, "edges": None, "l1": 1e-4, "integers": False},

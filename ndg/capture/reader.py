@@ -194,6 +194,10 @@ class Reader:
         reading = layout.reading(self._name(layout), output)
         return self._rows(path, reading.sample or reading.rows, layout.parts(output), mask)[0]
 
+    def values(self, path: str, output: Tensor, layout: Layout, mask: Mask | None) -> tuple[Tensor, Counts]:
+        """The values of an output, and each example's number of rows."""
+        return self._rows(path, layout.reading(self._name(layout), output).rows, layout.parts(output), mask)
+
     def _rows(self, path: str, function: Function, output: Tensor, mask: Mask | None) -> tuple[Tensor, Counts]:
         """Values of the examples, and each example's number of rows."""
         count = self._batch.count

@@ -106,6 +106,10 @@ class Tokenizer:
         longest = settings.get("model_max_length")
         return cls(backend, padding, int(longest) if isinstance(longest, int) and 0 < longest < NO_BOUND else None)
 
+    def words(self, ids: Iterable[int]) -> list[str]:
+        """Text of each token."""
+        return [self.backend.decode([int(each)], skip_special_tokens=False).strip() or "·" for each in ids]
+
     @property
     def vocabulary(self) -> int:
         """Number of token ids, from 0."""

@@ -14,7 +14,11 @@ from ndg.report.answers import answers
 from ndg.report.captions import flat
 from ndg.report.explorer.page import allowed
 from ndg.report.tables import Table
+from ndg.stimuli.result import Examples
 
+POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+OPEN = 4
+"""Literals, and edges, of which examples are shown at once."""
 EMBEDDED = 3_000_000
 """Characters of an explorer up to which a report contains it."""
 
@@ -32,7 +36,8 @@ class Report:
     """Contents of a report about the document of an align run.
 
     `edges` are the rows of `NDG.evaluate` on `split`, `rules` is the graph in words, `config` the resolved YAML,
-    `explorer` the file beside the report in which the graph can be explored, `explorer_page` its text.
+    `explorer` the file beside the report in which the graph can be explored, `explorer_page` its text, `seen` examples
+    of literals and edges.
     """
 
     title: str
@@ -44,6 +49,7 @@ class Report:
     config: str = ""
     explorer: str = ""
     explorer_page: str = ""
+    seen: Sequence[Examples] = ()
 
 
 def page(report: Report) -> str:
@@ -54,6 +60,7 @@ def page(report: Report) -> str:
     parts = {
         "summary": ("In words", _words(report)),
         "picture": ("The picture", _explorer(report) + _pictures(report.pictures)),
+        "seen": ("What neurons see", _seen(report.seen)),
         "trial": ("The trial", _tables([trial_sections.selectivity(record), *sections.trials(record)])),
         "curves": ("Alignment curves", _curves(record)),
         "interchange": ("Interchange interventions", _tables(trial_sections.interchange(record))),
@@ -65,7 +72,7 @@ def page(report: Report) -> str:
         "scores": ("Importance of neurons", _tables([*importance_tables.boards(record), *sections.scores(record)])),
         "config": ("Config", _folded("the resolved config; save it to a file to run it again", report.config)),
     }
-    return _document(report.title, record, parts, scripts=bool(report.explorer_page))
+    return _document(report.title, record, parts, policy=_policy(report))
 
 
 def study_page(
@@ -92,10 +99,9 @@ def study_page(
 
 
 def _document(
-    title: str, record: Mapping[str, Any], parts: Mapping[str, tuple[str, str]], kind: str = "", scripts: bool = False
+    title: str, record: Mapping[str, Any], parts: Mapping[str, tuple[str, str]], kind: str = "", policy: str = POLICY
 ) -> str:
-    """HTML text with a section for each non-empty part; of scripts that of the explorer alone may run."""
-    policy = f"default-src 'none'; style-src 'unsafe-inline'{'; ' + allowed() if scripts else ''}"
+    """HTML text with a section for each non-empty part."""
     says = "".join(answer.html() for answer in answers(record))
     verdict = ("The verdict", says and f"<dl class=answers>{says}</dl>")
     parts = {name: part for name, part in {"verdict": verdict, **parts}.items() if part[1]}
@@ -130,6 +136,31 @@ def _words(report: Report) -> str:
         + (f"<h3>What this graph says</h3>{says}" if says else "")
         + f"<h3>What it does not say</h3><ul>{limits}</ul>"
     )
+
+
+def _policy(report: Report) -> str:
+    """Content security policy: the script of the explorer and pictures in the page, where there are any."""
+    if report.explorer_page:
+        return f"{POLICY}; {allowed()}"
+    return f"{POLICY}; img-src data:" if report.seen else POLICY
+
+
+def _seen(seen: Sequence[Examples]) -> str:
+    """Examples of each literal, then exceptions of edges; all but the first few are folded."""
+    parts = []
+    for kind, members in (
+        ("literals", [each for each in seen if each.top and not each.edge]),
+        ("exceptions of implications", [each for each in seen if each.top and each.edge]),
+    ):
+        shown = [
+            f"<figure class=seen><figcaption>{escape(each.of)}</figcaption><div class=scroll>{each.pictures()}</div>"
+            f"<p class=note>{escape(each.words())}</p></figure>"
+            for each in members
+        ]
+        rest = "".join(shown[OPEN:])
+        more = f"<details><summary>{len(shown) - OPEN} more {kind}</summary>{rest}</details>" if rest else ""
+        parts.append(f"<h3>{kind.capitalize()}</h3>{''.join(shown[:OPEN])}{more}" if shown else "")
+    return "".join(parts)
 
 
 def _explorer(report: Report) -> str:

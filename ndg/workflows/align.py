@@ -15,13 +15,14 @@ from ndg.importance.evaluation.spec import of_network
 from ndg.importance.scores import Scores
 from ndg.intervals import wilson
 from ndg.mining.pairs import pairs_of
+from ndg.options import RunOptions
 from ndg.progress import log
 from ndg.report.explorer.page import explore
 from ndg.report.html import Picture, Report, page
 from ndg.report.render import REPORTS, Look
 from ndg.runs.record import RunRecord
 from ndg.runs.run import Run
-from ndg.workflows import pictures, score
+from ndg.workflows import pictures, score, seen
 from ndg.workflows.prepare import Prepared, check
 from ndg.workflows.score_request import checked, counted
 from ndg.workflows.targets import Target
@@ -158,8 +159,11 @@ def _report(
         log.warning("no picture: %s; `ndg render %s` draws it later", error, run.id)
     title, record = f"What {experiment.name} says about itself", {**run.record, "status": None}
     config = _config(experiment, prepared.target)
-    explorer = explore(graph, run.folder / pictures.EXPLORER, title=experiment.name)
+    options = RunOptions(**prepared.passes, seed=experiment.seed)
+    examples = seen.of_graph(subject, graph, edges, options) if subject.logits else []
+    run.artefact(atomic.write(run.folder / seen.FILE, seen.text(examples)))
+    explorer = explore(graph, run.folder / pictures.EXPLORER, title=experiment.name, examples=examples)
     run.artefact(explorer)
     report = Report(title, record, drawn, edges, subject.held_out, graph.rules(limit=40), config, pictures.EXPLORER)
-    report = replace(report, explorer_page=explorer.read_text(encoding="utf-8"))
+    report = replace(report, explorer_page=explorer.read_text(encoding="utf-8"), seen=examples)
     run.artefact(atomic.write(run.folder / HTML, page(report)))

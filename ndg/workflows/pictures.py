@@ -11,6 +11,7 @@ from ndg.graph.top_scored import foremost, top
 from ndg.report.explorer.page import explore
 from ndg.report.render import render
 from ndg.runs.record import RunRecord
+from ndg.workflows import seen
 
 GRAPH = "ndg.json"
 NAME = "ndg"
@@ -47,7 +48,8 @@ def explored(record: RunRecord, path: str | Path = "", *, score: str | None = No
 
     Return the path, without a `path` in the run's folder.
     """
-    return explore(_by_scores(record, score, None), path or record.folder / EXPLORER, title=record["name"])
+    graph, examples = _by_scores(record, score, None), seen.of_run(record)
+    return explore(graph, path or record.folder / EXPLORER, title=record["name"], examples=examples)
 
 
 def draw(

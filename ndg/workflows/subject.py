@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -28,7 +28,7 @@ class Subject:
     """A network and a loader for each split, `train` among them.
 
     `facts` describe the data in the run log. With `logits=False` the network gives no logits `[example, class]`; only a
-    graph of its neurons can be made.
+    graph of its neurons can be made. `words` gives the texts of token ids.
     """
 
     network: nn.Module
@@ -37,6 +37,7 @@ class Subject:
     class_names: tuple[str, ...] | None = None
     logits: bool = True
     identity: dict[str, Any] | None = None
+    words: Callable[[Sequence[int]], Sequence[str]] | None = None
 
     @property
     def sizes(self) -> dict[str, int]:

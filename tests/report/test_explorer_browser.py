@@ -19,6 +19,8 @@ from ndg.mining.implications import Implications
 from ndg.nodes import LayerUnits, NodeSpace
 from ndg.report import html
 from ndg.report.explorer.table import tabulate
+from ndg.stimuli.png import thumbnail
+from ndg.stimuli.result import Example, Examples
 
 pytestmark = pytest.mark.browser
 HOSTILE = '</script><img src=x onerror="window.hacked=1">"' + "x" * 10_000
@@ -195,9 +197,41 @@ def test_scores_and_verdicts_choose_literals_and_edges(browser, judged, tmp_path
         assert "forced alone: survives (0.99)" in page.inner_text("#implied")
 
 
+def test_examples_are_shown_on_the_card_and_in_the_lists(browser, graph, tmp_path):
+    image = thumbnail(np.eye(4)[None], 0.0, 1.0)
+    top = (Example(3, 0.9, image=image), Example(5, 0.8, image=image))
+    texts = (Example(7, 0.9, text="not a ⟦<b>word⟧ more"),)
+    seen = [
+        Examples("label:0", "image", top, 20, 100, mean_holds=image),
+        Examples("first:1", "text", texts, 5, 100),
+        Examples("label:0 -> first:0", "image", top[:1], 5, 20),
+    ]
+    path = ndg.explore(graph, tmp_path / "graph.html", examples=seen)
+    with window(browser) as (page, trouble, _):
+        page.goto(path.as_uri())
+        whole(page)
+        find(page, "label:0")
+        assert "label:0 holds on 20 of 100 examples" in page.inner_text("#details .seen")
+        assert "fails on 5 of the 20 examples" in page.inner_text("#implied")
+        assert page.locator("#details > .seen img").count() == 3
+        assert page.evaluate("[...document.images].every(image => image.naturalWidth === 4)")
+        box = page.query_selector("canvas").bounding_box()
+        view = json.loads(page.get_attribute("canvas", "data-view"))
+        table = tabulate(graph)
+        place = [keys[0] for keys in table.classes["texts"]].index("label:0")
+        x = box["x"] + (table.classes["x"][place] - view["x"]) * view["scale"] + box["width"] / 2
+        y = box["y"] + (table.classes["y"][place] - view["y"]) * view["scale"] + box["height"] / 2
+        page.mouse.move(x, y)
+        assert page.locator("#card img").count() == 3
+        find(page, "first:1")
+        assert page.inner_text("#details mark") == "<b>word"
+        assert trouble == []
+
+
 def test_a_report_contains_the_explorer(browser, graph, tmp_path):
     explorer = ndg.explore(graph, tmp_path / "graph.html")
     report = html.Report("t", {}, explorer=explorer.name, explorer_page=explorer.read_text(encoding="utf-8"))
+    report = replace(report, rules="a line\n" * 300)
     (tmp_path / "report.html").write_text(html.page(report), encoding="utf-8")
     with window(browser) as (page, trouble, requests):
         page.goto((tmp_path / "report.html").as_uri())
@@ -206,6 +240,8 @@ def test_a_report_contains_the_explorer(browser, graph, tmp_path):
         inner.locator("#search").fill("label:0")
         inner.locator("#search").press("Enter")
         assert "label:0 zero is selected" in inner.locator("#status").inner_text()
+        view = json.loads(inner.locator("canvas").get_attribute("data-view"))
+        assert 0.05 < view["scale"] < 6
         assert page.evaluate("document.documentElement.scrollWidth") <= 1200
         assert trouble == []
         assert not [url for url in requests if url.startswith("http")]

@@ -134,6 +134,22 @@
     redraw();
   };
 
+  // --- what a literal sees -------------------------------------------------------------------------------------
+  const examples = (number, home) => {
+    if (number < 0) return;
+    const seen = data.seen[number], box = make("div", undefined, home, "seen");
+    make("p", seen.words, box);
+    for (const [name, source] of seen.pictures) {
+      const figure = make("figure", undefined, box), image = make("img", undefined, figure);
+      image.src = source; image.alt = name; image.width = 48;
+      make("figcaption", name, figure);
+    }
+    for (const text of seen.texts) {
+      const line = make("p", undefined, box);
+      text.split(/[⟦⟧]/).forEach((part, place) => { make(place % 2 ? "mark" : "span", part, line); });
+    }
+  };
+
   // --- words about one class -----------------------------------------------------------------------------------
   const verdictOf = (edge) => ways.filter((way) => edges[`verdict ${way}`][edge] !== null).map((way) => {
     const rate = edges[`rate ${way}`][edge];
@@ -168,25 +184,27 @@
     make("h2", classes.members[selected].slice(0, 12).join(" = "), place);
     const list = make("dl", undefined, place);
     for (const [name, value] of facts(selected)) { make("dt", name, list); make("dd", value, list); }
-    const button = (node, mark, remark, home) => {
+    examples(classes.seen[selected], place);
+    const button = (node, mark, remark, home, broken = -1) => {
       const item = make("li", undefined, home), press = make("button", undefined, item);
       make("span", sign[mark] + " ", press, "key " + mark);
       make("span", classes.members[node].slice(0, 4).join(" = "), press);
       press.dataset.key = classes.texts[node][0];
       press.addEventListener("click", () => select(node, true));
       if (remark) make("small", remark, item);
+      examples(broken, item);
     };
     const section = (title, id, entries, mark) => {
       make("h2", title, place);
       const home = make("ul", undefined, place);
       home.id = id;
-      for (const [node, remark] of entries.slice(0, LISTED)) button(node, mark, remark, home);
+      for (const [node, remark, broken] of entries.slice(0, LISTED)) button(node, mark, remark, home, broken);
       if (entries.length > LISTED) make("p", `and ${whole(entries.length - LISTED)} more`, place, "note");
     };
     const marked = (kind) => [...marks].filter(([, mark]) => mark === kind).map(([node]) => node).sort((a, b) => a - b);
     const out = strongest(leaving(selected)), into = strongest(entering(selected));
-    section(`Implies directly (${whole(out.length)})`, "implied", out.map((edge) => [edges.head[edge], figures(edge)]), "follows");
-    section(`Is implied directly by (${whole(into.length)})`, "implying", into.map((edge) => [edges.tail[edge], figures(edge)]), "implies");
+    section(`Implies directly (${whole(out.length)})`, "implied", out.map((edge) => [edges.head[edge], figures(edge), edges.seen[edge]]), "follows");
+    section(`Is implied directly by (${whole(into.length)})`, "implying", into.map((edge) => [edges.tail[edge], figures(edge), edges.seen[edge]]), "implies");
     const follow = marked("follows"), before = marked("implies"), against = marked("contradicts");
     const own = joined(selected) ? 0 : classes.contradictory[selected] ? 1 : classes.members[selected].length;
     section(`Follows, ${whole(literals(follow) + own)} literals with itself`, "closure", follow.map((node) => [node]), "follows");
@@ -356,11 +374,13 @@
     moved();
   };
   const resize = () => {
+    const unseen = size[0] < 2;  // a frame outside of the window has no size yet
     ratio = window.devicePixelRatio || 1;
     size = [canvas.clientWidth, canvas.clientHeight];
     canvas.width = Math.max(1, Math.round(size[0] * ratio));
     canvas.height = Math.max(1, Math.round(size[1] * ratio));
     show();
+    if (unseen) fit();
     redraw();
   };
 
@@ -391,6 +411,7 @@
     for (const [name, value] of facts(node)) make("p", `${name}: ${value}`, card);
     const best = strongest(leaving(node)).slice(0, 3);
     for (const edge of best) make("p", `${sign.follows} ${short(classes.members[edges.head[edge]][0])}: ${figures(edge)}`, card);
+    examples(classes.seen[node], card);
     card.style.left = `${Math.max(0, Math.min(x + 14, size[0] - card.offsetWidth - 4))}px`;
     card.style.top = `${Math.max(0, Math.min(y + 14, size[1] - card.offsetHeight - 4))}px`;
   };

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ndg import atomic
@@ -17,6 +17,7 @@ from ndg.graph.ndg import NDG
 from ndg.importance.scores import Scores
 from ndg.paths import plain_path
 from ndg.report.explorer.table import Explorer, tabulate
+from ndg.stimuli.result import Examples
 
 HERE = Path(__file__).parent
 
@@ -27,21 +28,27 @@ def explore(
     *,
     scores: Scores | Sequence[Scores] | None = None,
     title: str | None = None,
+    examples: Iterable[Examples] = (),
 ) -> Path:
     """Write the explorer of a graph: one HTML file that works offline; return its path.
 
     Pan, zoom and search; a click on a literal lights up what follows from it (`NDG.closure`), what implies it and what
     contradicts it. Sliders and boxes leave out edges and literals by precision, score, verdict and layer. `scores`
-    (default: those of the graph) are bars on the literals.
+    (default: those of the graph) are bars on the literals; `examples` (of `ndg.examples`) show what they see.
 
     Raises GraphError for a graph without literals, ConfigError for a title that is no text.
     """
     check_kind(graph, NDG, "an explorer shows a graph", "pass the result of ndg.mine or ndg.NDG.load", GraphError)
     if title is not None:
         check_kind(title, str, "a title is text", "leave it out for none")
+    rule = "examples= are results of ndg.examples"
+    check_kind(examples, Iterable, rule, "leave them out for none", GraphError)
+    several = [examples] if isinstance(examples, Examples) else list(examples)
+    for each in several:
+        check_kind(each, Examples, rule, "leave them out for none", GraphError)
     target = plain_path(path, "the file of an explorer")
     target = target if target.suffix else target.with_suffix(".html")
-    atomic.write(target, page(tabulate(graph, scores=scores, title=title)))
+    atomic.write(target, page(tabulate(graph, scores=scores, title=title, examples=several)))
     return target
 
 

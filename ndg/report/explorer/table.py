@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +16,14 @@ from ndg.report import captions
 from ndg.report.captions import Names
 from ndg.report.causal_drawing import implications_alone
 from ndg.report.explorer.layout import places
+from ndg.stimuli.result import IMAGE, Examples
 
 MOST_EDGES = 200_000
 """Edges of a page; of a larger graph the most precise ones are on it, and the page says so."""
 CONJUNCTIONS = "conjunctions"
 """The band of conjunctions, before the labels."""
+SHOWN = 6
+"""Examples and features that the page shows of a literal or an edge."""
 VERDICT, RATE = "verdict_", "interventional_"
 """Beginnings of the attributes of edges that were forced."""
 
@@ -38,7 +41,8 @@ class Explorer:
     of a conjunction, vote), vote (weight), essential (an implication that follows from no path of others, or no
     implication), antecedent and consequent (texts of the strongest implication), precision, recall, support,
     exceptions, and where edges were forced the verdict and the rate after forcing, by way. `left_out` says what is
-    not there.
+    not there. `seen` has the examples of literals and exceptions of edges, with places in it in `classes` and `edges`
+    (-1: none).
     """
 
     title: str
@@ -50,14 +54,23 @@ class Explorer:
     edges: dict[str, Column]
     left_out: str
     provenance: str
+    seen: tuple[dict[str, Any], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON."""
         return dict(vars(self))
 
 
-def tabulate(graph: NDG, *, scores: Scores | Sequence[Scores] | None = None, title: str | None = None) -> Explorer:
-    """Explorer of an NDG with its scores, or others, and its verdicts."""
+def tabulate(
+    graph: NDG,
+    *,
+    scores: Scores | Sequence[Scores] | None = None,
+    title: str | None = None,
+    examples: Iterable[Examples] = (),
+) -> Explorer:
+    """Explorer of an NDG with its scores, or others, its verdicts, and examples of literals and edges."""
+    shown = [each.fewer(SHOWN) for each in examples]
+    number = {each.of: place for place, each in enumerate(shown)}
     if scores is not None:
         graph = graph.with_scores(scores)
     dag = graph.to_networkx(flat=False)
@@ -68,6 +81,7 @@ def tabulate(graph: NDG, *, scores: Scores | Sequence[Scores] | None = None, tit
     rows = [_conjunction(row, names) if _joined(row) else row for row in dag.nodes.values()]
     measured = {name: f"{name} ({graph.scored[name]['measure']})" for name in graph.scores}
     edges, left_out = _edges(dag, place, names, frozenset(graph.reduction()))
+    edges["seen"] = [number.get(f"{row.get('antecedent')} -> {row.get('consequent')}", -1) for row in edges.pop("rows")]
     band = np.array([layers.index(row["layer"]) for row in rows], np.int64)
     centres, _ = places(band, np.array(edges["tail"], np.int64), np.array(edges["head"], np.int64))
     classes: dict[str, Column] = {
@@ -80,6 +94,7 @@ def tabulate(graph: NDG, *, scores: Scores | Sequence[Scores] | None = None, tit
         "mirror": [-1 if _joined(row) else place.get(graph.key(~graph.literal(row["members"][0])), -1) for row in rows],
         "about": [row.get("about", "") for row in rows],
         "fires": [int(_joined(row) and _fires(dag, key)) for key, row in zip(dag, rows, strict=True)],
+        "seen": [_seen(number, row.get("members") or []) for row in rows],
         "x": centres[:, 0].round(1).tolist(),
         "y": centres[:, 1].round(1).tolist(),
     }
@@ -94,7 +109,25 @@ def tabulate(graph: NDG, *, scores: Scores | Sequence[Scores] | None = None, tit
         edges=edges,
         left_out=left_out,
         provenance=captions.provenance(graph),
+        seen=tuple(map(_pictures, shown)),
     )
+
+
+def _seen(number: Mapping[str, int], members: Sequence[str]) -> int:
+    """Place of the examples of the first member that has some, or whose negation has."""
+    texts = [*members, *(member.removeprefix("~") for member in members)]
+    return next((number[text] for text in texts if text in number), -1)
+
+
+def _pictures(seen: Examples) -> dict[str, Any]:
+    """What a page shows of some examples: words, pictures with captions, texts."""
+    means = {"mean where it holds": seen.mean_holds, "mean elsewhere": seen.mean_else}
+    pictures = [[name, image] for name, image in means.items() if image]
+    pictures += [[f"example {each.number}: {each.value:.3g}", each.image] for each in seen.top if each.image]
+    texts = [each.text for each in seen.top if each.text]
+    if seen.kind != IMAGE and not texts:
+        texts = [f"{each.feature}: {each.words()}" for each in seen.ranges]
+    return {"of": seen.of, "words": seen.words(), "pictures": pictures, "texts": texts}
 
 
 def _edges(
@@ -127,6 +160,7 @@ def _edges(
     for way in ways:
         columns[f"verdict {way}"] = [row.get(VERDICT + way) for row in rows]
         columns[f"rate {way}"] = [_rounded(row.get(RATE + way)) for row in rows]
+    columns["rows"] = rows
     return columns, left_out
 
 

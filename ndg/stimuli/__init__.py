@@ -1,0 +1,1 @@
+"""Examples that make a neuron fire, and those that break an implication."""
