@@ -39,10 +39,10 @@ class Series:
     high: tuple[float | None, ...] = ()
 
     @classmethod
-    def of(cls, name: str, rows: Iterable[Row], x: str, y: str) -> Series:
-        """Series of two columns of rows, with the interval `y_low`, `y_high` where there is one."""
+    def of(cls, name: str, rows: Iterable[Row], x: str, y: str, ends: tuple[str, str] | None = None) -> Series:
+        """Series of two columns of rows, with the interval of `ends`, by default `y_low` and `y_high`."""
         known = [row for row in rows if _number(row.get(y)) and row.get(x) is not None]
-        low, high = ([row.get(f"{y}_{end}") for row in known] for end in ("low", "high"))
+        low, high = ([row.get(end) for row in known] for end in ends or (f"{y}_low", f"{y}_high"))
         ends = any(map(_number, low)) and any(map(_number, high))
         points = (tuple(row[column] for row in known) for column in (x, y))
         return cls(name, *points, *((tuple(low), tuple(high)) if ends else ()))
@@ -81,7 +81,7 @@ class Plot:
 
         return pd.DataFrame(self.rows())
 
-    def draw(self, ax: Axes | None = None) -> Axes:
+    def plot(self, ax: Axes | None = None) -> Axes:
         """Draw on matplotlib axes, by default new ones."""
         axes = axes_of(ax, (6.4, max(2.4, 0.9 + 0.24 * self._names())) if self.kind == "rows" else (6.4, 4.2))
         for place, series in enumerate(self.series):
@@ -105,6 +105,14 @@ class Plot:
 
     def _names(self) -> int:
         return max((len(series.x) for series in self.series), default=0)
+
+
+def by(rows: Sequence[Row], name: str) -> dict[str, list[Row]]:
+    """Rows by a column, in the order of its values."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(str(row[name]), []).append(row)
+    return groups
 
 
 def axes_of(ax: Axes | None, size: tuple[float, float] = (6.4, 4.2)) -> Axes:

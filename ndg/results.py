@@ -77,7 +77,7 @@ class Result(ABC):
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw `plotted` on matplotlib axes, by default new ones."""
-        return self.plotted().draw(ax)
+        return self.plotted().plot(ax)
 
     def to_dict(self) -> Row:
         """Plain JSON types for the run log: the facts, then the rows."""

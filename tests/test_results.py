@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import pkgutil
+from dataclasses import replace
 from functools import cache
 from html.parser import HTMLParser
 
@@ -23,6 +24,7 @@ from ndg.comparison.sources import controls
 from ndg.compression.iterative import IterativePruning
 from ndg.compression.iterative import PruneSettings as IterativeSettings
 from ndg.efficiency.paths import pathways
+from ndg.errors import ShapeError
 from ndg.importance.evaluation.agreement import agreement
 from ndg.importance.evaluation.scoreboard import BoardSettings, scoreboard
 from ndg.importance.experiments.curves import CurveSettings, ablation_curves
@@ -148,7 +150,7 @@ def applied():
 
 
 def pruned():
-    rows = [{"method": "magnitude", "draw": 0, "step": 1, "share": 0.5}]
+    rows = [{"method": "magnitude", "draw": 0, "step": 1, "share": 0.5, "accuracy": 0.9}]
     final = [{"method": "magnitude", "n": 50, "accuracy": 0.9, "accuracy_low": 0.8, "accuracy_high": 0.95}]
     return IterativePruning(IterativeSettings(), rows, [{**final[0], "parameters": 10, "agreement": 0.98}])
 
@@ -305,6 +307,55 @@ def test_the_plot_shows_a_table_of_numbers(name):
     axes = Figure().subplots()
     assert result(name).plot(axes) is axes
     assert axes.lines
+
+
+DRAWN = {
+    "Curve": ("order", "neurons_changed_mean", "aligned_rate"),
+    "Pruning": ("method", "share", "accuracy"),
+    "Curves": (None, "share", "shift"),
+    "IterativePruning": (None, "share", "accuracy"),
+    "InterchangeResult": ("control", "coverage", "iia"),
+}
+"""Columns of a plot's series, x and y in the rows of a result."""
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_curve_has_the_points_of_the_rows(name):
+    series, x, y = DRAWN[name]
+    rows, shown = result(name).rows(), result(name).plotted().rows()
+    points = {(row[series] if series else None, row[x], row[y]) for row in rows if row[y] is not None}
+    drawn = {(row["series"] if series else None, row["x"], row["y"]) for row in shown}
+    random = {point for point in drawn if point[0] == "random units"}
+    whole = {point for point in drawn if name == "Pruning" and point[1] == 0.0}
+    assert drawn - random - whole <= points
+    assert len(drawn) > 1 or name == "IterativePruning"
+
+
+def test_votes_are_drawn_by_coverage_and_layers_by_their_lorenz_curve():
+    table = result("InterchangeAccuracy")
+    drawn = {row["series"]: (row["x"], row["y"]) for row in table.plotted().rows()}
+    assert drawn["votes"] == (1.0, table["votes"].right[0] / table["votes"].right[1])
+    curves = result("EfficiencyReport").plotted()
+    first = result("EfficiencyReport").layers[0]
+    lines = {series.name: series for series in curves.series}
+    assert lines[first.layer].y == first.lorenz
+    assert (lines[first.layer].x[0], lines[first.layer].x[-1]) == (0.0, 1.0)
+    assert curves.diagonal
+
+
+def test_scores_are_drawn_against_those_of_another_method():
+    plot = scores().against(scores("ablation"))
+    assert [series.name for series in plot.series] == [FIRST, SECOND]
+    assert plot.series[1].y == tuple(abs(scores()[SECOND]).tolist())
+    assert plot.series[1].x == tuple(abs(scores("ablation")[SECOND]).tolist())
+    with pytest.raises(ShapeError, match="scores of the same units are compared"):
+        scores().against(replace(scores(), values={"x": scores()[FIRST]}, whole={"x": 0.0}))
+
+
+def test_precisions_are_drawn_against_those_when_mined():
+    plot, table = graph().precisions(bits(examples=2)), graph().evaluate(bits(examples=2)).dropna(subset=["precision"])
+    assert plot.series[0].x == tuple(table["mined_precision"])
+    assert plot.series[0].y == tuple(table["precision"])
 
 
 class Tags(HTMLParser):

@@ -82,6 +82,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "closure": ("literals",), "closures": ("marked",), "descendants": ("literal",), "ancestors": ("literal",),
     "literal": ("literal",), "key": ("literal",), "with_class_names": ("names",), "with_scores": ("scores",),
     "with_verdicts": ("trials",), "causal": ("at_least",), "evaluate": ("bits",), "held_out": ("bits",),
+    "precisions": ("bits",),
     "stats": ("bits",), "filter": ("min_precision", "min_support", "min_recall", "layers"), "subgraph": ("layers",),
     "with_conjunctions": ("conjunctions",), "with_votes": ("votes",),
     "rules": ("limit",), "save": ("path",), "load": ("path",), "from_networkx": ("graph",), "to_json": ("path",),

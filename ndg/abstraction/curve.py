@@ -14,6 +14,7 @@ from ndg.abstraction.controls import GRAPH
 from ndg.abstraction.counts import Counts
 from ndg.errors import ConfigError, nearest
 from ndg.intervals import rate
+from ndg.plots import Plot, Series
 from ndg.results import Result, Row
 
 Line = tuple[Float64[np.ndarray, "round size"], Float64[np.ndarray, "round size"]]
@@ -105,6 +106,14 @@ class Curve(Result):
     def rows(self) -> list[Row]:
         """One row per order and number of neurons."""
         return [{"order": name} | point for name in self.names for point in self.points(name)]
+
+    def plotted(self) -> Plot:
+        """Alignment curve: the aligned rate against the mean number of changed neurons, for each order."""
+        series = (
+            Series.of(name, self.points(name), "neurons_changed_mean", "aligned_rate", ("aligned_low", "aligned_high"))
+            for name in self.names
+        )
+        return Plot(f"Alignment curves, n = {self.n:,}", "neurons changed (mean)", "aligned", tuple(series))
 
     def words(self) -> str:
         """The area of each order against the graph's, with intervals."""

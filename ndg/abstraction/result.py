@@ -14,6 +14,7 @@ from ndg.abstraction.verdict import KEPT, verdict
 from ndg.errors import ConfigError, nearest
 from ndg.escape import html as escape
 from ndg.intervals import exact_paired, holm, rate
+from ndg.plots import Plot, of_rows
 from ndg.results import Result, Row, plain
 
 ON_VALIDATION = "the strongest prototype on validation"
@@ -146,6 +147,11 @@ class TrialResult(Result):
         if by == "control":
             rows.append(dict.fromkeys(rows[0]) | head | {by: CHANCE, "aligned": self.chance})
         return rows
+
+    def plotted(self) -> Plot:
+        """Its alignment curve, or without one the aligned rate of each control."""
+        title = f"{self.intervention}{f' on {self.split}' if self.split else ''}: aligned"
+        return self.curve.plotted() if self.curve else of_rows(title, [row for row in self.rows() if row["n"]])
 
     def to_dict(self, against: str | None = None) -> dict[str, Any]:
         """Plain JSON types for the run log; `counts` are exact."""

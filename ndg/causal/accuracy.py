@@ -27,6 +27,7 @@ from ndg.extraction import extract
 from ndg.graph.ndg import NDG
 from ndg.graph.votes import Votes
 from ndg.options import RunOptions, plain_numbers
+from ndg.plots import Plot, Series, by
 from ndg.results import Result, Row
 from ndg.run_study import placed
 
@@ -127,6 +128,16 @@ class InterchangeAccuracy(Result):
 
     def context(self) -> Row:
         return {"layer": self.layer, "edges": self.votes.edges}
+
+    def plotted(self) -> Plot:
+        """Interchange accuracy against coverage; rows that decide every pair have coverage 1."""
+        rows = [{**row, "coverage": 1.0 if row["coverage"] is None else row["coverage"]} for row in self.rows()]
+        series = (
+            Series.of(name, points, "coverage", "iia", ("low", "high"))
+            for name, points in by(rows, "predictor").items()
+        )
+        title = f"Interchange accuracy of {self.layer}"
+        return Plot(title, "coverage: share of the pairs that are decided", "IIA", tuple(series), "points")
 
     @property
     def best_control(self) -> AccuracyRow:

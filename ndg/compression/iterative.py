@@ -33,6 +33,7 @@ from ndg.importance.experiments.groups import rate_over_draws
 from ndg.importance.settings import Settings
 from ndg.intervals import rate
 from ndg.options import RunOptions
+from ndg.plots import Plot, Series, by
 from ndg.progress import meter
 from ndg.results import Result
 
@@ -116,6 +117,13 @@ class IterativePruning(Result):
 
     def context(self) -> Row:
         return {"settings": dict(vars(self.settings)) | {"layers": list(self.settings.layers)}, "final": self.final}
+
+    def plotted(self) -> Plot:
+        """Pruning curves: validation accuracy against the share that is gone, by method and draw."""
+        rows = [{**row, "of": f"{row['method']} {row['draw'] or ''}".strip()} for row in self.steps]
+        series = [Series.of(name, points, "share", "accuracy") for name, points in by(rows, "of").items()]
+        share = "share of the weights" if self.settings.unstructured else "share of the units"
+        return Plot("Accuracy while pruning", f"{share} that is gone", "validation accuracy", tuple(series))
 
     def words(self) -> str:
         """Test accuracy of the pruned network beside the controls."""

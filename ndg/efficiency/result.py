@@ -11,6 +11,7 @@ import numpy as np
 from ndg.efficiency import metrics as m
 from ndg.efficiency.metrics import Metrics
 from ndg.errors import ConfigError
+from ndg.plots import Plot, Series
 from ndg.results import Result, Row
 
 WIDTH = "residual width"
@@ -106,6 +107,8 @@ class Recommendation:
 
 LEAST = 0.05
 """Smallest share of a layer's units that a recommendation removes."""
+DRAWN = 8
+"""Most Lorenz curves in one plot."""
 KEPT = 2
 """Units that every layer keeps."""
 
@@ -204,6 +207,18 @@ class EfficiencyReport(Result):
         facts: Row = {"name": self.name, "examples": self.examples, "parameters": self.parameters, "flops": self.flops}
         tables = {table: self.rows(table) for table in TABLES[1:]}
         return facts | {"seed": self.seed} | tables
+
+    def plotted(self) -> Plot:
+        """Lorenz curves of the importance of the weights, of the layers with most weights."""
+        kind = self.importances[0]
+        layers = sorted(self.of_importance(kind), key=lambda layer: -layer.metrics.weights)[:DRAWN]
+        series = (
+            Series(layer.layer, tuple(np.linspace(0, 1, len(layer.lorenz)).tolist()), layer.lorenz)
+            for layer in layers
+            if layer.lorenz
+        )
+        shares = "share of the weights, least important first", "share of the importance"
+        return Plot(f"Lorenz curves by {kind} importance", *shares, tuple(series), diagonal=True)
 
     def shown(self) -> list[Row]:
         """The main columns of the layers."""

@@ -14,6 +14,7 @@ from ndg.graph.evaluate import HeldOut
 from ndg.literal import Literal
 from ndg.mining.implications import Implications
 from ndg.nodes import NodeSpace
+from ndg.plots import Plot, Series
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,6 +68,14 @@ class Measured:
         the bits of another network with as many units.
         """
         return evaluate.frame(self.implications, packed(bits), any_thresholds)
+
+    def precisions(self, bits: BitMatrix, any_thresholds: bool = False) -> Plot:
+        """Precision of each implication on held-out `bits`, against that on the mined examples; `.plot()` draws it."""
+        rows = self.evaluate(bits, any_thresholds).to_dict("records")
+        series = Series.of("implications", rows, "mined_precision", "precision", ("", ""))
+        title = f"{len(series.x):,} implications on {bits.examples:,} held-out examples"
+        axes = "precision when mined", "held-out precision"
+        return Plot(title, *axes, (series,), "points", diagonal=True)
 
     def held_out(self, bits: BitMatrix, any_thresholds: bool = False) -> HeldOut:
         """Mean held-out precision and recall, with their numbers of implications."""

@@ -12,6 +12,7 @@ from jaxtyping import Float64, Int64
 from ndg.errors import LayerError, ShapeError, nearest
 from ndg.escape import html as escape
 from ndg.nodes import LayerUnits, NodeSpace
+from ndg.plots import Plot, Series
 from ndg.results import Result, Row
 
 if TYPE_CHECKING:
@@ -107,6 +108,20 @@ class Scores(Result):
             }
             | ({"standard_error": errors} if self.errors else {})
         )
+
+    def against(self, other: Scores) -> Plot:
+        """Absolute scores of the same units against those of another method, layer by layer; else ShapeError."""
+        layers = [layer for layer in self.layers if layer in other.values]
+        if not layers or any(len(self[layer]) != len(other[layer]) for layer in layers):
+            raise ShapeError(
+                f"scores of the same units are compared; {self.method} has {', '.join(self.layers)}, {other.method} "
+                f"has {', '.join(other.layers)}; score the same layers of the same network"
+            )
+        names = (f"{scores.method} ({scores.measure})" for scores in (other, self))
+        series = (
+            Series(layer, *(tuple(np.abs(scores[layer]).tolist()) for scores in (other, self))) for layer in layers
+        )
+        return Plot(f"{self.method} against {other.method}", *names, tuple(series), "points")
 
     def by_node(self, space: NodeSpace) -> dict[int, float]:
         """Scores by node index of `space`, for the layers in it.

@@ -131,7 +131,7 @@ class Table:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw `plotted` on matplotlib axes, by default new ones."""
-        return self.plotted().draw(ax)
+        return self.plotted().plot(ax)
 
     def _texts(self) -> tuple[list[str], list[list[str]]]:
         heads = [one_line(column.title) + (f" ({column.unit})" if column.unit else "") for column in self.columns]

@@ -21,8 +21,9 @@ from ndg.literal import Literal
 from ndg.nodes import LABEL, NodeSpace
 from ndg.options import RunOptions
 from ndg.run_study import placed
+from ndg.stimuli.means import LISTED, Means, ranges
 from ndg.stimuli.png import thumbnail
-from ndg.stimuli.result import CLOSE, IMAGE, OPEN, OTHER, TABLE, TEXT, Example, Examples, FeatureRange
+from ndg.stimuli.result import CLOSE, IMAGE, OPEN, OTHER, TABLE, TEXT, Example, Examples
 from ndg.units.layout import Layout
 from ndg.units.readings import Mask
 
@@ -30,8 +31,6 @@ ARROW = "->"
 MOST = 9
 TOKENS = "input_ids"
 MASK = "attention_mask"
-LISTED = 12
-"""Features of a table that are shown, the most different first."""
 
 Words = Callable[[Sequence[int]], Sequence[str]]
 
@@ -156,16 +155,17 @@ class _Search:
             threshold = self._threshold(request.literal)
             result = Examples(request.text, kind, tuple(shown), count, n, threshold)
             if request.consequent is None and kind == IMAGE:
-                result = replace(result, **means.images(column, on))
+                holding, other = means.images(column, on)
+                result = replace(result, mean_holds=holding, mean_else=other)
             if request.consequent is None and table is not None:
-                result = replace(result, ranges=_ranges(table, holds[:, column] == on))
+                result = replace(result, ranges=ranges(table, holds[:, column] == on))
             results.append(result)
         return results
 
-    def _read(self, loader: Iterable[Any], options: RunOptions) -> tuple[_Seen, str, _Means]:
+    def _read(self, loader: Iterable[Any], options: RunOptions) -> tuple[_Seen, str, Means]:
         """One pass over the examples."""
         seen, kind = _Seen([], [], [], []), ""
-        means = _Means(len(self._columns))
+        means = Means(len(self._columns))
         for batch in compute_batches(loader, options.batch):
             kind = kind or _kind(batch)
             values, holds, repeats = self._batch(batch)
@@ -277,61 +277,6 @@ class _Search:
                     if falls.max(initial=0) > 0:
                         marks[request.text, row] = 1 + int(np.argmax(falls))
         return marks
-
-
-class _Means:
-    """Sums of inputs where each node is on, and all rows of a table."""
-
-    def __init__(self, nodes: int) -> None:
-        self._on: np.ndarray | None = None
-        self._counts = np.zeros(nodes, np.int64)
-        self._examples = 0
-        self._whole: np.ndarray | None = None
-        self._rows: list[np.ndarray] = []
-        self._shape: tuple[int, ...] = ()
-        self.low, self.high = np.inf, -np.inf
-
-    def add(self, inputs: Tensor, holds: Bool[np.ndarray, "row node"]) -> None:
-        flat = inputs.flatten(1).cpu().numpy()
-        self._shape = tuple(inputs.shape[1:])
-        if len(self._shape) == 1:
-            self._rows.append(flat)
-        on = holds.T.astype(np.float32) @ flat
-        self._on = on.astype(np.float64) if self._on is None else self._on + on
-        whole = flat.sum(axis=0, dtype=np.float64)
-        self._whole = whole if self._whole is None else self._whole + whole
-        self._counts += holds.sum(axis=0)
-        self._examples += len(flat)
-        self.low, self.high = min(self.low, float(flat.min())), max(self.high, float(flat.max()))
-
-    def images(self, column: int, on: bool) -> dict[str, str]:
-        """Mean images where a node has this value, and where not."""
-        if self._on is None or self._whole is None:
-            return {}
-        sums = {True: (self._on[column], int(self._counts[column]))}
-        sums[False] = self._whole - sums[True][0], self._examples - sums[True][1]
-        shown = {}
-        for name, value in (("mean_holds", on), ("mean_else", not on)):
-            total, count = sums[value]
-            if count:
-                shown[name] = thumbnail((total / count).reshape(self._shape), self.low, self.high)
-        return shown
-
-    def features(self) -> np.ndarray | None:
-        """All rows of a table."""
-        return np.concatenate(self._rows) if self._rows else None
-
-
-def _ranges(table: np.ndarray, holds: Bool[np.ndarray, " row"]) -> tuple[FeatureRange, ...]:
-    """Ranges of the features that differ most."""
-    ends = []
-    for part in (table[holds], table[~holds]):
-        ends.append(np.quantile(part, [0.05, 0.5, 0.95], axis=0).T.tolist() if len(part) else [None] * table.shape[1])
-    ranges = [
-        FeatureRange(f"feature {place}", *(None if side is None else tuple(side) for side in pair))
-        for place, pair in enumerate(zip(*ends, strict=True))
-    ]
-    return tuple(sorted(ranges, key=lambda each: -each.shift)[:LISTED])
 
 
 def _kind(batch: Batch) -> str:

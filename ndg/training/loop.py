@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from ndg.data.examples import Splits
 from ndg.errors import CheckpointError, ConfigError, DataError, FailureError, OutputError, check_kind
 from ndg.models import checkpoint
 from ndg.paths import plain_path
+from ndg.plots import Plot, Series
 from ndg.progress import in_total, meter
 from ndg.training import checkpoints
 from ndg.training.checkpoints import MODEL, STATE, best, chosen
@@ -30,6 +31,9 @@ from ndg.training.journal import ACCURACY_LEFT, PARAMETERS, UNITS_LOST, Journal,
 from ndg.training.removal import Lost, MakeRemover, carried, due
 from ndg.training.schedules import schedule
 from ndg.training.step import Learner, evaluate
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Monitor = Callable[[nn.Module], dict[str, Any]]
 """Further columns of an epoch's row, measured on the network."""
@@ -58,6 +62,16 @@ class TrainResult:
     others: list[Path]
     examples: dict[str, int]
     removed: list[Lost] = field(default_factory=list)
+
+    def plotted(self) -> Plot:
+        """Learning curve: accuracy on training and validation examples after each epoch."""
+        names = {"training": "accuracy", "validation": "validation_accuracy"}
+        series = tuple(Series.of(name, self.history, "epoch", column) for name, column in names.items())
+        return Plot(f"Learning curve of {self.network}", "epoch", "accuracy", series)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw `plotted` on matplotlib axes, by default new ones."""
+        return self.plotted().plot(ax)
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "checkpoint": str(self.checkpoint), "others": [str(path) for path in self.others]}

@@ -311,7 +311,7 @@ def subject_of(target: Target, where: Locations) -> Subject:
     splits = load(where.place(target.experiment), folder)
     same_data(target.run, splits)
     batch = target.experiment.extract.compute_batch
-    loaders = {name: splits[name].loader(batch) for name in SPLITS}
+    loaders: dict[str, Iterable[Any]] = {name: splits[name].loader(batch) for name in SPLITS}
     words = None if splits.tokenizer is None else splits.tokenizer.words
     return Subject(model, loaders, splits.facts(), splits.class_names, words=words)
 

@@ -1,5 +1,7 @@
 """Plots: the table behind a picture, and that the picture shows it."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -7,6 +9,7 @@ from matplotlib.figure import Figure
 from ndg.errors import ConfigError
 from ndg.plots import MOST, Plot, Series, of_rows
 from ndg.report.tables import Column, Interval, Table
+from ndg.training import TrainResult
 
 
 def pixels(axes):
@@ -21,7 +24,7 @@ def pixels(axes):
 
 
 def drawn(plot):
-    return plot.draw(Figure().subplots())
+    return plot.plot(Figure().subplots())
 
 
 @pytest.mark.parametrize("kind", ["lines", "points", "rows"])
@@ -68,9 +71,20 @@ def test_a_plot_of_nothing_says_so():
 
 def test_only_axes_are_drawn_on():
     with pytest.raises(ConfigError, match="ax is the axes of a matplotlib figure"):
-        of_rows("t", []).draw(3)
+        of_rows("t", []).plot(3)
     with pytest.raises(ConfigError, match="a plot shows lines, points, rows"):
         Plot("t", "", "", (), "pie")
+
+
+def test_a_learning_curve_has_one_point_per_epoch():
+    history = [{"epoch": i, "accuracy": i / 10, "validation_accuracy": i / 20} for i in range(1, 5)]
+    training = TrainResult("net", 0.2, 0.2, 4, 4, 4, 1.0, 0, history, Path("m"), [], {})
+    plot = training.plotted()
+    assert {series.name: series.y for series in plot.series} == {
+        "training": (0.1, 0.2, 0.3, 0.4),
+        "validation": (0.05, 0.1, 0.15, 0.2),
+    }
+    assert len(training.plot(Figure().subplots()).lines) == 2
 
 
 def test_a_graph_is_drawn_on_axes_and_shown_by_notebooks(planted, tmp_path):

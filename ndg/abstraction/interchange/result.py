@@ -15,6 +15,7 @@ from ndg.abstraction.interchange.study import AMONG, CONTROLS, FIELDS, GRAPH
 from ndg.abstraction.tally import Tally
 from ndg.errors import ConfigError, nearest
 from ndg.intervals import rate
+from ndg.plots import Plot, Series, by
 from ndg.results import Result, Row, plain
 
 COVERAGE = 0.2
@@ -50,6 +51,13 @@ class InterchangeResult(Result):
             if key not in known:
                 raise ConfigError(f"this interchange did not count {key!r}; {nearest(key, known)}")
         return int(self.counts[name][AMONG.index(among), FIELDS.index(field)])
+
+    def plotted(self) -> Plot:
+        """IIA against coverage of each family of sets, on pairs whose labels differ, by control."""
+        rows = [row for row in self.rows() if row["among"] == AMONG[0]]
+        series = tuple(Series.of(name, points, "coverage", "iia") for name, points in by(rows, "control").items())
+        coverage = "coverage: share of the pairs that are decided"
+        return Plot("Interchange interventions", coverage, "IIA", series, "points")
 
     def row(self, family: str, control: str = GRAPH, among: str = AMONG[0]) -> Row:
         """Rates with 95 % Wilson intervals; None without pairs.

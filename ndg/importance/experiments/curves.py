@@ -23,6 +23,7 @@ from ndg.importance.settings import Baselines, Settings, passes
 from ndg.intervals import Z95, rate
 from ndg.interventions.baselines import Neutrals, clamped, neutral_states
 from ndg.options import RunOptions, old_keywords, plain_numbers
+from ndg.plots import Plot, Series, by
 from ndg.probe import probe_loader
 from ndg.results import mean
 from ndg.run_study import run_study
@@ -152,6 +153,14 @@ class Curves(GroupRows):
         groups of the same size over `draws`. Null if unknown.
         """
         return self.rows_of("method", "layer", "order", "share", "units", "of")
+
+    def plotted(self) -> Plot:
+        """Shift of the logits against the share of units that are neutral, by score and order."""
+        _, *rows = self.rows()
+        for row in rows:
+            row["of"] = " · ".join(str(row[name]) for name in ("method", "order", "layer") if row[name] is not None)
+        series = tuple(Series.of(name, points, "share", "shift") for name, points in by(rows, "of").items())
+        return Plot(f"Group ablation, n = {self.tally.examples:,}", "share of the units", "shift (logits)", series)
 
     def words(self) -> str:
         """Shift of the logits at the largest share, beside random units."""

@@ -28,6 +28,7 @@ from ndg.importance.settings import Baselines, Settings
 from ndg.intervals import rate
 from ndg.interventions.baselines import NeutralState, clamped, neutral_states
 from ndg.options import RunOptions, old_keywords, plain_numbers
+from ndg.plots import Plot, Series, by
 from ndg.probe import probe
 from ndg.run_study import run_study
 
@@ -178,6 +179,15 @@ class Pruning(GroupRows):
         less. Null without fine-tuning or control.
         """
         return self.rows_of("method", "share", "units", "of")
+
+    def plotted(self) -> Plot:
+        """Pruning curves: accuracy against the share of units pruned, by score, with random units."""
+        whole, *rows = self.rows()
+        series = [Series.of(name, [whole, *points], "share", "accuracy") for name, points in by(rows, "method").items()]
+        random = next(iter(by(rows, "method").values()), [])
+        if any(row["random_accuracy"] is not None for row in random):
+            series.append(Series.of("random units", random, "share", "random_accuracy"))
+        return Plot(f"Accuracy after pruning, n = {self.examples:,}", "share of the units", "accuracy", tuple(series))
 
     def words(self) -> str:
         """Accuracy at the largest share, beside the controls."""
