@@ -43,9 +43,9 @@ class Series:
         """Series of two columns of rows, with the interval of `ends`, by default `y_low` and `y_high`."""
         known = [row for row in rows if _number(row.get(y)) and row.get(x) is not None]
         low, high = ([row.get(end) for row in known] for end in ends or (f"{y}_low", f"{y}_high"))
-        ends = any(map(_number, low)) and any(map(_number, high))
+        bounded = any(map(_number, low)) and any(map(_number, high))
         points = (tuple(row[column] for row in known) for column in (x, y))
-        return cls(name, *points, *((tuple(low), tuple(high)) if ends else ()))
+        return cls(name, *points, *((tuple(low), tuple(high)) if bounded else ()))
 
 
 @dataclass(frozen=True)

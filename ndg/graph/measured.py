@@ -71,8 +71,8 @@ class Measured:
 
     def precisions(self, bits: BitMatrix, any_thresholds: bool = False) -> Plot:
         """Precision of each implication on held-out `bits`, against that on the mined examples; `.plot()` draws it."""
-        rows = self.evaluate(bits, any_thresholds).to_dict("records")
-        series = Series.of("implications", rows, "mined_precision", "precision", ("", ""))
+        table = self.evaluate(bits, any_thresholds).dropna(subset=["precision"])
+        series = Series("implications", tuple(table["mined_precision"]), tuple(table["precision"]))
         title = f"{len(series.x):,} implications on {bits.examples:,} held-out examples"
         axes = "precision when mined", "held-out precision"
         return Plot(title, *axes, (series,), "points", diagonal=True)

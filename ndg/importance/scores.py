@@ -117,11 +117,11 @@ class Scores(Result):
                 f"scores of the same units are compared; {self.method} has {', '.join(self.layers)}, {other.method} "
                 f"has {', '.join(other.layers)}; score the same layers of the same network"
             )
-        names = (f"{scores.method} ({scores.measure})" for scores in (other, self))
+        x, y = (f"{scores.method} ({scores.measure})" for scores in (other, self))
         series = (
             Series(layer, *(tuple(np.abs(scores[layer]).tolist()) for scores in (other, self))) for layer in layers
         )
-        return Plot(f"{self.method} against {other.method}", *names, tuple(series), "points")
+        return Plot(f"{self.method} against {other.method}", x, y, tuple(series), "points")
 
     def by_node(self, space: NodeSpace) -> dict[int, float]:
         """Scores by node index of `space`, for the layers in it.
