@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ndg import executors as executors
     from ndg import importance as importance
     from ndg import models as models
+    from ndg import report as report
     from ndg import rotation as rotation
     from ndg import runs as runs
     from ndg import seeds as seeds

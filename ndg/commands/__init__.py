@@ -13,6 +13,7 @@ from ndg.commands.runs import (
     explain,
     explore,
     render,
+    report,
     runs,
     show,
     sync,
@@ -22,6 +23,6 @@ from ndg.commands.train import train
 
 __all__ = [
     "align", "best", "compare", "completion", "compress", "configs", "data", "diff", "doctor", "efficiency", "explain",
-    "explore", "export", "fetch", "import_", "note", "open", "path", "prune", "render", "rm", "runs", "score", "show",
-    "sync", "tag", "train", "ui", "untag",
+    "explore", "export", "fetch", "import_", "note", "open", "path", "prune", "render", "report", "rm", "runs", "score",
+    "show", "sync", "tag", "train", "ui", "untag",
 ]  # fmt: skip

@@ -210,6 +210,12 @@ def make_parser(program: str, arguments: Collection[str] | None = None) -> Parse
     explore.add("--out", "the HTML file (default: explorer.html in the run's folder)", metavar="FILE")
     explore.add("--score", "bars of this method first (default: the run's first)", metavar="METHOD")
 
+    report = command("report", "write the report of a run, or of several side by side", "last --pdf report.pdf")
+    report.add("run", "one run, or several side by side: ids, or unique parts of ids", nargs="+")
+    for kind in ("html", "pdf", "md"):
+        words = f"write {kind} (default: into the folder of the first run)"
+        report.add(f"--{kind}", words, nargs="?", const="", metavar="FILE")
+
     data = command("data", "list data sets, or download them from their publishers", "get mnist --data data")
     data.add("action", "list known data sets, or download some", choices=("list", "get"))
     data.add("names", "data sets (list: all by default)", metavar="NAME", nargs="*")

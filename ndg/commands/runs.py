@@ -1,4 +1,4 @@
-"""`ndg runs`, `show`, `sync`, `render`, `diff` and `explain`: logged runs and their graphs."""
+"""`ndg runs`, `show`, `sync`, `render`, `report`, `diff` and `explain`: logged runs and their graphs."""
 
 from __future__ import annotations
 
@@ -123,6 +123,19 @@ def explore(options: Namespace, where: Locations) -> int:
     from ndg.workflows import pictures
 
     say(near(pictures.explored(_with_graph(options.run, where), options.out or "", score=options.score)))
+    return 0
+
+
+def report(options: Namespace, where: Locations) -> int:
+    """Write the report of a run, or of several side by side."""
+    from ndg import runs
+    from ndg.workflows import report as report_workflow
+
+    with runs.open(where.store, local=where.runs) as log:
+        records = [log.get(name) for name in options.run]
+    kinds = {kind: path for kind in report_workflow.NAMES if (path := getattr(options, kind)) is not None}
+    for kind, path in (kinds or {"html": ""}).items():
+        say(near(report_workflow.reported(records, kind, path)))
     return 0
 
 

@@ -38,13 +38,15 @@ class Answer:
     verdict: str
     sentence: str
 
+    @property
+    def sign(self) -> str:
+        """The verdict with its sign."""
+        return f"{SIGNS[self.verdict]} {self.verdict}"
+
     def html(self) -> str:
         """A term and its definition; the sign and the word say what the colour says."""
         kind = self.verdict.replace(" ", "-")
-        return (
-            f"<dt>{escape(self.question)}</dt><dd class={kind}><b>{SIGNS[self.verdict]} {self.verdict}</b> "
-            f"{escape(self.sentence)}</dd>"
-        )
+        return f"<dt>{escape(self.question)}</dt><dd class={kind}><b>{self.sign}</b> {escape(self.sentence)}</dd>"
 
 
 def answers(record: Document) -> list[Answer]:

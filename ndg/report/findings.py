@@ -21,13 +21,13 @@ WHAT = (
 LIMITS = (
     "An implication is a correlation in the data, not a cause: two neurons that follow the same feature imply each "
     "other although neither drives the other.",
-    "Precision on the mined examples is high by construction. Judge the graph by the held-out figures.",
     "An alignment rate means nothing without the size of the intervention. Setting many neurons to the usual values "
     "of a class changes the prediction of most networks; the prototype controls set, or change, as many neurons "
     "without the graph's edges.",
     "The graph describes booleans of the chosen layer, on these data. It says nothing about how strongly a neuron is "
     "on, or about other data.",
 )
+"""What holds for every run."""
 CONTROLS = {
     "random": "random booleans",
     "prototype_random": "the class prototype on random neurons",
@@ -43,16 +43,17 @@ CHANGED = {
 
 
 def says(record: Document) -> list[str]:
-    """Sentences about size, held-out precision and interventions of the graph."""
-    split = held_out(record)
-    edges = results(record, f"edges.{split}")
-    sentences = [_size(record)]
-    if edges.get("precision") is not None:
-        sentences.append(
-            f"On {edges['examples']:,} {split} examples the implications have a mean precision of "
-            f"{edges['precision']:.4f}, compared with {edges['mined_precision']:.4f} on the mined examples."
-        )
-    return [sentence for sentence in [*sentences, *_trials(record), *trial_sections.words(record)] if sentence]
+    """Sentences about the size of the graph, interventions and trials; the verdict has the held-out precision."""
+    sentences = [_size(record), *_trials(record), *trial_sections.words(record)]
+    return [named(sentence) for sentence in sentences if sentence]
+
+
+def named(text: str) -> str:
+    """Text with words for the keys of controls."""
+    for key in sorted(trial_sections.CONTROLS, key=len, reverse=True):
+        if key != "graph":
+            text = text.replace(key, trial_sections.CONTROLS[key])
+    return text
 
 
 def headline(record: Document) -> list[tuple[str, str, str]]:
@@ -103,11 +104,9 @@ def _size(record: Document) -> str:
 
 
 def _trials(record: Document) -> list[str]:
-    """One sentence per intervention on the last split, with controls and verdict."""
+    """One sentence per intervention on the last split, with controls and verdict; equal ones share it."""
     sentences = []
-    for trial in results(record, "trial").values():
-        split = next((name for name in ("test", "validation") if name in trial), next(iter(trial)))
-        figures = trial[split]
+    for names, split, figures in _distinct(record):
         if figures["aligned"] is None or not figures["neurons_set"]:
             sentences.append(figures.get("words", ""))
             continue
@@ -119,12 +118,24 @@ def _trials(record: Document) -> list[str]:
         units = f" of {figures['units']:,}" if figures.get("units") else ""
         interval = f"[{figures['aligned_low']:.1%}, {figures['aligned_high']:.1%}]"
         sentences.append(
-            f"{figures['intervention']}, on {split}: setting the {figures['neurons_set']:.1f}{units} neurons that the "
+            f"{names}, on {split}: setting the {figures['neurons_set']:.1f}{units} neurons that the "
             f"graph names ({figures['neurons_changed']:.1f} of them had the other value) turned "
             f"{figures['aligned']:.1%} {interval} of {figures['n']:,} correct predictions into the drawn "
             f"class. Controls with as many neurons: {rates}.{changed} {verdict(figures)}{unimplied}"
         )
     return sentences
+
+
+def _distinct(record: Document) -> list[tuple[str, str, Document]]:
+    """Names, split and figures of interventions that do not do the same."""
+    seen: dict[str, tuple[list[str], str, Document]] = {}
+    for trial in results(record, "trial").values():
+        split = next((name for name in ("test", "validation") if name in trial), next(iter(trial)))
+        figures = trial[split]
+        parts = ("aligned", "changed", "neurons_set", "neurons_changed", "n", "selectivity")
+        key = repr([figures.get(part) for part in parts])
+        seen.setdefault(key, ([], split, figures))[0].append(figures["intervention"])
+    return [(" and ".join(names), split, figures) for names, split, figures in seen.values()]
 
 
 def _rates(controls: Document, named: Document) -> str:

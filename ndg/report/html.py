@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from ndg.escape import html as escape
+from ndg.graph.ndg import NDG
 from ndg.report import findings, importance_tables, sections, trial_sections
 from ndg.report.answers import answers
 from ndg.report.captions import flat
+from ndg.report.cautions import cautions
 from ndg.report.explorer.page import allowed
 from ndg.report.tables import Table
 from ndg.stimuli.result import Examples
@@ -33,11 +35,12 @@ class Picture:
 
 @dataclass(frozen=True)
 class Report:
-    """Contents of a report about the document of an align run.
+    """Contents of a report about the document of a run.
 
     `edges` are the rows of `NDG.evaluate` on `split`, `rules` is the graph in words, `config` the resolved YAML,
     `explorer` the file beside the report in which the graph can be explored, `explorer_page` its text, `seen` examples
-    of literals and edges.
+    of literals and edges, `tables`, `plots` and `words` those of further results, `graph` that of the
+    picture of a PDF.
     """
 
     title: str
@@ -50,29 +53,46 @@ class Report:
     explorer: str = ""
     explorer_page: str = ""
     seen: Sequence[Examples] = ()
+    tables: Sequence[Table] = ()
+    plots: Sequence[Picture] = ()
+    words: Sequence[str] = ()
+    graph: NDG | None = None
 
 
 def page(report: Report) -> str:
     """HTML text of a report."""
     record = report.record
-    by_edge = [view(report.edges, report.split) for view in (sections.kinds, sections.weakest)]
-    judged = [sections.precision(record), *by_edge]
+    tables = {name: (title, _tables(members)) for name, title, members in contents(report)}
     parts = {
         "summary": ("In words", _words(report)),
         "picture": ("The picture", _explorer(report) + _pictures(report.pictures)),
         "seen": ("What neurons see", _seen(report.seen)),
-        "trial": ("The trial", _tables([trial_sections.selectivity(record), *sections.trials(record)])),
+        "plots": ("Curves and plots", "".join(map(_plot, report.plots))),
+        "trial": tables.pop("trial"),
         "curves": ("Alignment curves", _curves(record)),
-        "interchange": ("Interchange interventions", _tables(trial_sections.interchange(record))),
-        "edges": ("Trials of edges", _tables(trial_sections.edges(record))),
-        "minimal": ("Minimal interventions", _tables(trial_sections.minimal(record))),
-        "precision": ("Mined and held-out precision", _tables(judged)),
-        "figures": ("The graph", _tables([sections.figures(record), sections.accuracy(record)])),
+        **tables,
         "rules": ("The graph in sentences", _folded("the most precise rules", report.rules)),
-        "scores": ("Importance of neurons", _tables([*importance_tables.boards(record), *sections.scores(record)])),
-        "config": ("Config", _folded("the resolved config; save it to a file to run it again", report.config)),
+        "believe": ("What to believe", _believe(record)),
+        "config": ("How to reproduce it", reproduce(record, report.config)),
     }
     return _document(report.title, record, parts, policy=_policy(report))
+
+
+def contents(report: Report) -> list[tuple[str, str, list[Table]]]:
+    """Tables of a report by section: its id and title."""
+    record = report.record
+    by_edge = [view(report.edges, report.split) for view in (sections.kinds, sections.weakest)]
+    parts: list[tuple[str, str, list[Table | None]]] = [
+        ("trial", "The trial", [trial_sections.selectivity(record), *sections.trials(record)]),
+        ("interchange", "Interchange interventions", [*trial_sections.interchange(record)]),
+        ("edges", "Trials of edges", [*trial_sections.edges(record)]),
+        ("minimal", "Minimal interventions", [*trial_sections.minimal(record)]),
+        ("precision", "Mined and held-out precision", [sections.precision(record), *by_edge]),
+        ("figures", "The graph", [sections.figures(record), sections.accuracy(record)]),
+        ("scores", "Importance of neurons", [*importance_tables.boards(record), *sections.scores(record)]),
+        ("results", "Results", [*report.tables]),
+    ]
+    return [(name, title, [table for table in tables if table and table.rows]) for name, title, tables in parts]
 
 
 def study_page(
@@ -93,7 +113,8 @@ def study_page(
         "picture": ("The picture", _pictures(graphs)),
         "pictures": ("Pictures", "".join(map(_plot, pictures))),
         "tables": ("The figures", _tables(tables)),
-        "config": ("Config", _folded("the resolved config; save it to a file to run it again", config)),
+        "believe": ("What to believe", _believe(record) if cautions(record) else ""),
+        "config": ("How to reproduce it", reproduce(record, config)),
     }
     return _document(title, record, parts, "wide")
 
@@ -101,41 +122,69 @@ def study_page(
 def _document(
     title: str, record: Mapping[str, Any], parts: Mapping[str, tuple[str, str]], kind: str = "", policy: str = POLICY
 ) -> str:
-    """HTML text with a section for each non-empty part."""
+    """HTML text of the verdict and of each other part of one run."""
     says = "".join(answer.html() for answer in answers(record))
-    verdict = ("The verdict", says and f"<dl class=answers>{says}</dl>")
-    parts = {name: part for name, part in {"verdict": verdict, **parts}.items() if part[1]}
+    verdict = ("The verdict", (says and f"<dl class=answers>{says}</dl>") + facts(record))
+    shown = (record.get("name"), record.get("_id"), str(record.get("started") or "")[:10], record.get("status"))
+    kicker = " · ".join(str(item) for item in shown if item)
+    return document(title, {"verdict": verdict, **parts}, kicker, _footer(record), kind, policy)
+
+
+def document(
+    title: str,
+    parts: Mapping[str, tuple[str, str]],
+    kicker: str = "",
+    footer: str = "",
+    kind: str = "wide",
+    policy: str = POLICY,
+) -> str:
+    """HTML text with a section for each non-empty part."""
+    parts = {name: part for name, part in parts.items() if part[1]}
     links = "".join(f'<a href="#{name}">{escape(title)}</a>' for name, (title, _) in parts.items())
     body = "".join(
         f'<section id="{name}"><h2>{escape(title)}</h2>{content}</section>' for name, (title, content) in parts.items()
     )
-    opening = f"<body class={kind}>" if kind else "<body>"
-    facts = "".join(
-        f"<li><span>{escape(name)}</span><b>{escape(value)}</b><span>{escape(remark)}</span></li>"
-        for name, value, remark in findings.headline(record)
-    )
-    facts = f"<ul class=facts>{facts}</ul>" if facts else ""
-    shown = (record.get("name"), record.get("_id"), str(record.get("started") or "")[:10], record.get("status"))
-    kicker = escape(" · ".join(str(item) for item in shown if item))
     style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        f"<title>{escape(title)}</title><style>{style}</style></head>{opening}"
-        f"<header><p class=kicker>{kicker}</p><h1>{escape(title)}</h1>{facts}"
-        f"<nav>{links}</nav></header><main>{body}</main>{_footer(record)}</body></html>\n"
+        f"<title>{escape(title)}</title><style>{style}</style></head>{f'<body class={kind}>' if kind else '<body>'}"
+        f"<header><p class=kicker>{escape(kicker)}</p><h1>{escape(title)}</h1>"
+        f"<nav>{links}</nav></header><main>{body}</main>{footer}</body></html>\n"
     )
+
+
+def facts(record: Mapping[str, Any]) -> str:
+    """Key figures as cards."""
+    cards = "".join(
+        f"<li><span>{escape(name)}</span><b>{escape(value)}</b><span>{escape(remark)}</span></li>"
+        for name, value, remark in findings.headline(record)
+    )
+    return f"<ul class=facts>{cards}</ul>" if cards else ""
 
 
 def _words(report: Report) -> str:
-    says = "".join(f"<p class=verdict>{escape(sentence)}</p>" for sentence in findings.says(report.record))
-    limits = "".join(f"<li>{escape(sentence)}</li>" for sentence in findings.LIMITS)
-    return (
-        f"<p>{escape(findings.WHAT)}</p>"
-        + (f"<h3>What this graph says</h3>{says}" if says else "")
-        + f"<h3>What it does not say</h3><ul>{limits}</ul>"
+    sentences = [*findings.says(report.record), *report.words]
+    says = "".join(f"<p class=verdict>{escape(sentence)}</p>" for sentence in sentences)
+    return (f"<p>{escape(findings.WHAT)}</p>" if sections.results(report.record, "graph") else "") + says
+
+
+def _believe(record: Mapping[str, Any]) -> str:
+    """Cautions for this run by fixed rules, then what holds for every run."""
+    own, every = (
+        "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
+        for sentences in (cautions(record), findings.LIMITS)
     )
+    here = f"<h3>In this run</h3><ul>{own}</ul>" if own else "<p>No rule of caution applies to this run.</p>"
+    return f"{here}<h3>Always</h3><ul>{every}</ul>"
+
+
+def reproduce(record: Mapping[str, Any], config: str) -> str:
+    """The command, the commit and the resolved config."""
+    command = record.get("command")
+    steps = f"<pre>{escape(command)}</pre>" if command else ""
+    return steps + _folded("the resolved config; save it to a file to run it again", config)
 
 
 def _policy(report: Report) -> str:
@@ -165,9 +214,9 @@ def _seen(seen: Sequence[Examples]) -> str:
 
 def _explorer(report: Report) -> str:
     """Link to the explorer, which is part of the report up to `EMBEDDED` characters."""
-    if not report.explorer:
+    if not report.explorer and not report.explorer_page:
         return ""
-    link = f'<a href="{escape(report.explorer)}">Explore the graph</a>'
+    link = f'<a href="{escape(report.explorer)}">Explore the graph</a>' if report.explorer else "Explore the graph"
     frame = ""
     if 0 < len(report.explorer_page) <= EMBEDDED:
         frame = (
@@ -217,16 +266,16 @@ def _curves(record: Mapping[str, Any]) -> str:
     )
 
 
-def _tables(tables: Sequence[Table | None]) -> str:
-    return "".join(table.html() for table in tables if table is not None and table.rows)
+def _tables(tables: Sequence[Table]) -> str:
+    return "".join(table.html() for table in tables if table.rows)
 
 
 def _folded(title: str, text: str) -> str:
     return f"<details><summary>{escape(title)}</summary><pre>{escape(text)}</pre></details>" if text.strip() else ""
 
 
-def _footer(record: Mapping[str, Any]) -> str:
-    """Provenance: id, digests, commit, seeds, versions, machine, command."""
+def provenance(record: Mapping[str, Any]) -> dict[str, str]:
+    """Origin of a run: id, digests, commit, seeds, versions, machine, command."""
     commit = record.get("commit")
     facts = {
         "run": record.get("_id"),
@@ -241,7 +290,11 @@ def _footer(record: Mapping[str, Any]) -> str:
         "time": " to ".join(str(record[key]) for key in ("started", "ended") if record.get(key)),
         "data": sections.results(record, "data").get("source"),
     }
-    present = {name: str(value) for name, value in facts.items() if value not in (None, "")}
+    return {name: str(value) for name, value in facts.items() if value not in (None, "")}
+
+
+def _footer(record: Mapping[str, Any]) -> str:
+    present = provenance(record)
     rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in present.items())
     return f"<footer><dl>{rows}</dl></footer>"
 

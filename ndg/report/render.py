@@ -121,6 +121,11 @@ def _graph(graph: NDG | Votes) -> NDG:
     return graph
 
 
+def png(graph: NDG, look: Look | None = None) -> bytes:
+    """PNG bytes of the picture."""
+    return _picture("png", graph, look or Look())
+
+
 def svg(graph: NDG, look: Look | None = None) -> str:
     """SVG text of the picture."""
     return _picture("svg", graph, look or Look()).decode("utf-8")

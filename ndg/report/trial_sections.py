@@ -39,22 +39,20 @@ MINIMAL_NOTE = (
     "Number of neurons that must be changed until the network predicts the drawn class, on the compared examples (all "
     "methods except random succeed). prefix: the first neurons of an order; eliminated: without those that can be "
     "dropped; within: the smallest set among the graph's literals; searched: among all units, within the budget. "
-    "specific: the graph's ranking without its edges; graph_greedy: greedy among the graph's literals. tried: sets "
+    "specific: the graph's ranking without its edges; graph greedy: greedy among the graph's literals. tried: sets "
     "tried per example; known smallest: examples where no smaller set exists."
 )
 
 
 def curves(record: Document) -> list[tuple[Chart, Table]]:
     """Chart and areas for each intervention with a curve."""
-    return [
-        _curve(figures, figures["curve"])
-        for stage in results(record, "trial").values()
-        for figures in stage.values()
-        if figures.get("curve")
+    with_curve = [
+        figures for stage in results(record, "trial").values() for figures in stage.values() if figures.get("curve")
     ]
+    return [_curve(figures, figures["curve"], CURVE_NOTE * (not place)) for place, figures in enumerate(with_curve)]
 
 
-def _curve(figures: Document, curve: Document) -> tuple[Chart, Table]:
+def _curve(figures: Document, curve: Document, note: str) -> tuple[Chart, Table]:
     n, title = max(curve["n"], 1), f"{figures['intervention']} on {figures['split']}: aligned against neurons changed"
     lines = {}
     for name, order in curve["orders"].items():
@@ -66,7 +64,7 @@ def _curve(figures: Document, curve: Document) -> tuple[Chart, Table]:
         ends = [order[key] for key in ("graph_minus", "graph_minus_low", "graph_minus_high")]
         cells.append((ORDERS.get(name, f"{name} order"), order["area"], None if None in ends else Interval(*ends)))
     end = "" if curve["end"] is None else f", up to {curve['end']:.1f} changed"
-    table = Table(f"Areas under the curves of {figures['intervention']}{end}", columns, tuple(cells), CURVE_NOTE)
+    table = Table(f"Areas under the curves of {figures['intervention']}{end}", columns, tuple(cells), note)
     return Chart(title, "neurons changed (mean)", "aligned", lines if curve["n"] else {}), table
 
 
@@ -142,12 +140,16 @@ def minimal(record: Document) -> list[Table]:
     return [
         Table.of_rows(
             f"Minimal interventions on {split}",
-            [{key: line.get(key) for key in keys} for line in stage["rows"]],
+            [{key: _spaced(line.get(key)) for key in keys} for line in stage["rows"]],
             titles={"median": "median size", "mean": "mean size", "exact": "known smallest"},
             note=MINIMAL_NOTE,
         )
         for split, stage in results(record, "minimal").items()
     ]
+
+
+def _spaced(value: Any) -> Any:
+    return value.replace("_", " ") if isinstance(value, str) else value
 
 
 def words(record: Document) -> list[str]:

@@ -64,7 +64,7 @@ def test_the_report_holds_every_part(report, planted):
         "The trial",
         "Mined and held-out precision",
         "Importance of neurons",
-        "Config",
+        "How to reproduce it",
     ):
         assert part in text, part
     assert reader.tags.count("svg") == 2
@@ -171,7 +171,7 @@ def test_a_run_that_wrote_little_gives_a_short_report(record):
         del record["results"][stage]
         read(html.page(Report("short", record)))
     reader = read(html.page(Report("empty", {})))
-    assert "What it does not say" in "".join(reader.text)
+    assert "What to believe" in "".join(reader.text)
     assert "table" not in reader.tags
 
 
