@@ -109,6 +109,9 @@ def left_out(graph: NDG, dag: nx.DiGraph, chosen: Selection, names: Names, aim: 
             f"{count:,} contradictory component{'s' * (count > 1)}, in which a literal and its negation imply each "
             f"other: {names.all(members)}"
         )
+    if chosen.faint:
+        drawn = len(chosen.edges)
+        parts.append(f"{chosen.faint:,} edges of lowest precision beyond the {drawn:,} that a picture may hold")
     if chosen.beyond:
         beyond = f"{chosen.beyond:,} {noun} beyond the {max_nodes:,} that a picture may hold"
         parts.append(f"{beyond} ({TARGET_RULE if aim else OVERVIEW_RULE})")

@@ -14,7 +14,7 @@ from ndg.graph.causal_rows import CONCLUSION, MEMBER, VOTE
 from ndg.literal import NEGATION
 from ndg.report.captions import MIDDLE
 from ndg.report.causal_drawing import Link
-from ndg.report.drawing import JOINT, PRECISIONS, Drawing, Edge, Node
+from ndg.report.drawing import JOINT, PRECISIONS, PRIOR, Drawing, Edge, Node
 from ndg.report.engine import FONT
 from ndg.report.straight_layout import positions
 
@@ -29,6 +29,14 @@ STROKES = (
     ("#8f99a3", 1.0, "dotted", "┄┄┄▸", f"below {PRECISIONS[2]:.0%}"),
 )
 """Colour, width (points), style, sample and meaning of edges, highest precision first."""
+VERDICTS = {
+    "survives": ("#0072b2", 1.9, "solid", "━━━▸", "holds when forced"),
+    "fails": ("#d55e00", 1.1, "dashed", "╌╌╌▸", "fails when forced"),
+    "untested": ("#8f99a3", 0.9, "dotted", "┄┄┄▸", "not tested"),
+    "not tried": ("#8f99a3", 0.9, "dotted", "┄┄┄▸", "not tested"),
+    "constraint": ("#4a5563", 1.0, "solid", "───▸", "within a layer, cannot be forced"),
+}
+"""The same of edges by their verdict."""
 JOINED, VOTED = "#a04a1c", "#1f5a8a"
 LINKS = {MEMBER: (JOINED, "none"), CONCLUSION: (JOINED, "normal"), VOTE: (VOTED, "normal")}
 """Colour and arrow of the edges of conjunctions, and of votes."""
@@ -173,7 +181,7 @@ def _label(node: Node, ink: str) -> str:
 
 def _edge(page: Any, edge: Edge, veil: str, **attributes: str) -> None:
     """Add one edge; `veil` is its opacity as two hexadecimal digits."""
-    color, width, style, _, _ = STROKES[edge.strength]
+    color, width, style, _, _ = VERDICTS.get(edge.verdict) or STROKES[edge.strength]
     precision, recall = ("unknown" if rate is None else f"{rate:.4f}" for rate in (edge.precision, edge.recall))
     support, exceptions = ("–" if count is None else f"{count:,}" for count in (edge.support, edge.exceptions))
     page.edge(
@@ -184,7 +192,7 @@ def _edge(page: Any, edge: Edge, veil: str, **attributes: str) -> None:
         style=style,
         edgetooltip=_tip(
             f"{edge.antecedent} → {edge.consequent}: precision {precision}, recall {recall}, support {support}, "
-            f"exceptions {exceptions}"
+            f"exceptions {exceptions}" + (f", {VERDICTS[edge.verdict][4]}" if edge.verdict in VERDICTS else "")
         ),
         **attributes,
     )
@@ -247,12 +255,8 @@ def _key(drawing: Drawing) -> list[str]:
         cells.append("<TD>double frame: literals that imply each other</TD>")
     if cells:
         rows.append(_table(f"<TR>{''.join(cells)}</TR>", spacing=4))
-    strengths = sorted({edge.strength for edge in drawing.edges})
-    if strengths:
-        strokes = "   ".join(
-            f'<FONT COLOR="{STROKES[i][0]}">{STROKES[i][3]}</FONT> {_text(STROKES[i][4])}' for i in strengths
-        )
-        rows.append(f"p → q: when p holds, q holds too.   {strokes}   (a correlation, not a cause)")
+    if drawing.edges:
+        rows.append(_strokes(drawing))
     kinds = {link.kind for link in drawing.links}
     if CONCLUSION in kinds:
         sign = f'<FONT COLOR="{JOINED}">{JOINT}</FONT>'
@@ -262,12 +266,28 @@ def _key(drawing: Drawing) -> list[str]:
     if VOTE in kinds:
         sign = f'<FONT COLOR="{VOTED}">━━━▸</FONT>'
         rows.append(f"{sign}  a vote for a class: the thicker, the more it weighs; the class with the largest sum wins")
-    if any(node.shade for node in drawing.nodes):
-        largest = max(abs(node.scores[0] or 0.0) for node in drawing.nodes if node.scores)
+    shaded = [node for node in drawing.nodes if node.shade]
+    if shaded:
         steps = "".join(f'<FONT COLOR="{_blend((i + 0.5) / 8)}">██</FONT>' for i in range(8))
-        names = _text(" · ".join(drawing.measures))
-        rows.append(f"small numbers: {names}   shade: the first, from 0 {steps} to ±{_short(largest)}")
+        names = f"small numbers: {_text(' · '.join(drawing.measures))}   " if drawing.measures else ""
+        if drawing.filled == PRIOR:
+            rows.append(f"{names}fill: share of the examples on which it holds, from 0 {steps} to 1")
+        else:
+            place = drawing.measures.index(drawing.filled)
+            largest = max(abs(node.scores[place] or 0.0) for node in shaded if len(node.scores) > place)
+            rows.append(f"{names}fill: {_text(drawing.filled)}, from 0 {steps} to ±{_short(largest)}")
     return rows
+
+
+def _strokes(drawing: Drawing) -> str:
+    """Samples of the strokes of edges, by precision or by verdict."""
+    by_verdict = {VERDICTS[edge.verdict] for edge in drawing.edges if edge.verdict in VERDICTS}
+    strokes = [stroke for stroke in dict.fromkeys(VERDICTS.values()) if stroke in by_verdict]
+    strokes += [STROKES[i] for i in sorted({edge.strength for edge in drawing.edges if edge.verdict not in VERDICTS})]
+    samples = "   ".join(f'<FONT COLOR="{color}">{sign}</FONT> {_text(words)}' for color, _, _, sign, words in strokes)
+    if drawing.verdict:
+        return f"p → q, with p forced ({_text(drawing.verdict)}):   {samples}"
+    return f"p → q: when p holds, q holds too.   {samples}   (a correlation, not a cause)"
 
 
 def _table(rows: str, spacing: int) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ndg.errors import ConfigError, GraphError, check_kind
+from ndg.errors import ConfigError, GraphError, check_kind, nearest
 from ndg.graph.ndg import NDG
 from ndg.importance.scores import Scores
 from ndg.literal import NEGATION, Literal
@@ -26,6 +26,34 @@ JOINT = "∧"
 """Sign of a conjunction."""
 MEMBERS = 6
 """Number of members of an equivalence class listed in a node."""
+
+
+MOST_EDGES = 4000
+"""Edges of a picture; of more the most precise are drawn, and the picture says so."""
+PRIOR = "prior"
+"""Fill of nodes by the share of examples on which they hold."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """What else a picture shows.
+
+    fill             score by which nodes are filled: a method of the graph's scores, or "prior"; the first by default
+    verdict          way of forcing by which edges are drawn: "alone" or "closure"; by precision by default
+    full             all edges instead of the transitive reduction
+    hide_equivalent  one literal of each class of equivalent ones
+    """
+
+    fill: str | None = None
+    verdict: str | None = None
+    full: bool = False
+    hide_equivalent: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("fill", "verdict"):
+            check_kind(getattr(self, name), (str, type(None)), f"{name} is a name", "leave it out")
+        for name in ("full", "hide_equivalent"):
+            check_kind(getattr(self, name), bool, f"{name} is True or False", "leave it out for False")
 
 
 @dataclass(frozen=True)
@@ -54,7 +82,10 @@ class Node:
 
 @dataclass(frozen=True)
 class Edge:
-    """Strongest implication between two classes; `strength` is an index into PRECISIONS."""
+    """Strongest implication between two classes.
+
+    `strength` is an index into PRECISIONS, `verdict` the one when it is forced.
+    """
 
     tail: str
     head: str
@@ -65,6 +96,7 @@ class Edge:
     support: int
     exceptions: int
     strength: int
+    verdict: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,6 +122,8 @@ class Drawing:
     measures: tuple[str, ...]
     provenance: str
     links: tuple[Link, ...] = ()
+    filled: str = ""
+    verdict: str = ""
 
     @property
     def ends(self) -> list[tuple[str, str]]:
@@ -106,6 +140,7 @@ def draw(
     max_nodes: int = 300,
     class_names: Sequence[str] | None = None,
     title: str | None = None,
+    style: Style = Style(),
 ) -> Drawing:
     """Drawing of an NDG: an overview, or the part around `target`.
 
@@ -114,6 +149,8 @@ def draw(
     of the graph) stand beside the class numbers. The labels (or the target) form the middle, their antecedents and
     unrelated literals stand on the left, their consequents on the right; on both sides layers follow the order of the
     network.
+
+    `style` has further choices.
 
     Raises GraphError for a target outside the graph, ConfigError for `max_nodes` below 1, ShapeError unless there is
     one class name per class.
@@ -129,7 +166,11 @@ def draw(
     whole = graph.to_networkx(flat=False)
     dag = implications_alone(whole)
     home = None if target is None else home_of(graph, dag, target)
-    chosen = selection.overview(dag, max_nodes) if home is None else selection.around(dag, home, max_nodes)
+    if home is None:
+        chosen = selection.overview(dag, max_nodes, style.full)
+    else:
+        chosen = selection.around(dag, home, max_nodes, style.full)
+    chosen = selection.fewer_edges(chosen, dag, MOST_EDGES)
     causal = causal_part(whole, home, max_nodes, names)
     kept = {*chosen.nodes, *causal.classes}
     chosen = fewer_isolated(replace(chosen, nodes=tuple(key for key in dag if key in kept)), whole)
@@ -141,9 +182,11 @@ def draw(
     layers = _layers(graph)
     columns = _columns(chosen, place)
     measured = _measured(graph, scores)
+    filled, shades = _fill(style.fill, list(measured))
+    verdict = _verdict(graph, style.verdict)
     nodes = [
         replace(
-            _node(key, dag.nodes[key], names),
+            _node(key, dag.nodes[key], names, 1 if style.hide_equivalent else MEMBERS),
             band=order.index(place[key]),
             column=columns[key],
             scores=tuple(_strongest(graph, dag.nodes[key]["members"], values) for values in measured.values()),
@@ -155,14 +198,14 @@ def draw(
         Node(key, (JOINT,), 0, False, None, order.index(place[key]), 0, None, joint=about)
         for key, about in causal.joints.items()
     ]
-    sizes = [abs(node.scores[0] or 0.0) if node.scores else 0.0 for node in nodes]
-    largest = max(sizes, default=0.0) or 1.0
+    sizes = [abs(shades(node) or 0.0) for node in nodes]
+    largest = 1.0 if filled == PRIOR else max(sizes, default=0.0) or 1.0
     return Drawing(
         title=title or captions.title(aim, bool(causal.links)),
         subtitle=captions.subtitle(graph, dag),
         bands=tuple(_band(layers, side, i, aim, bool(middle), bool(causal.links)) for side, i in order),
         nodes=tuple(replace(node, shade=size / largest) for node, size in zip(nodes, sizes, strict=True)),
-        edges=tuple(_edge(tail, head, dag.edges[tail, head]) for tail, head in chosen.edges),
+        edges=tuple(_edge(tail, head, dag.edges[tail, head], verdict) for tail, head in chosen.edges),
         selection=chosen,
         left_out=" ".join(
             filter(None, (captions.left_out(graph, dag, chosen, names, aim, max_nodes), causal.left_out))
@@ -170,7 +213,34 @@ def draw(
         measures=tuple(measured),
         provenance=captions.provenance(graph),
         links=causal.links,
+        filled=filled,
+        verdict=verdict,
     )
+
+
+def _fill(fill: str | None, measures: list[str]) -> tuple[str, Callable[[Node], float | None]]:
+    """Name of the fill, and its value on a node; ConfigError for an unknown one."""
+    if fill == PRIOR:
+        return PRIOR, lambda node: node.prior
+    methods = [name.rpartition(" (")[0] or name for name in measures]
+    if fill is not None and fill not in methods:
+        known = [PRIOR, *methods]
+        raise ConfigError(f"nodes are filled by {', '.join(known)}; got {fill!r}; {nearest(fill, known)}")
+    place = 0 if fill is None else methods.index(fill)
+    name = measures[place] if measures else ""
+    return name, lambda node: node.scores[place] if len(node.scores) > place else None
+
+
+def _verdict(graph: NDG, verdict: str | None) -> str:
+    """Way of forcing whose verdicts are drawn; GraphError if the edges were not forced in this way."""
+    ways = () if graph.verdicts is None else graph.verdicts.how
+    if verdict is not None and verdict not in ways:
+        known = f"the ways {', '.join(ways)}" if ways else "no verdicts"
+        raise GraphError(
+            f"edges are drawn by the verdict of a way of forcing; this graph has {known}; got {verdict!r}; try its "
+            "edges first: graph.with_verdicts(ndg.try_edges(...))"
+        )
+    return verdict or ""
 
 
 def home_of(graph: NDG, dag: nx.DiGraph, target: int | str | Literal) -> str:
@@ -260,15 +330,15 @@ def _longest(nodes: Sequence[str], edges: Sequence[tuple[str, str]]) -> dict[str
     return {key: depth for depth, layer in enumerate(nx.topological_generations(graph)) for key in layer}
 
 
-def _node(key: str, facts: Mapping[str, Any], names: Names) -> Node:
+def _node(key: str, facts: Mapping[str, Any], names: Names, most: int) -> Node:
     labels = [member for member in facts["members"] if member.removeprefix("~").startswith(f"{LABEL}:")]
     labels.sort(key=lambda member: member.startswith("~"))  # the predicted class names the node
     members = labels + [member for member in facts["members"] if member not in labels]
     values = {not member.startswith("~") for member in labels or members}
     return Node(
         key=key,
-        lines=tuple(map(names, members[:MEMBERS])),
-        more=max(len(members) - MEMBERS, 0),
+        lines=tuple(map(names, members[:most])),
+        more=max(len(members) - most, 0),
         label=facts["label"],
         value=values.pop() if len(values) == 1 else None,
         band=0,
@@ -277,11 +347,12 @@ def _node(key: str, facts: Mapping[str, Any], names: Names) -> Node:
     )
 
 
-def _edge(tail: str, head: str, facts: Mapping[str, Any]) -> Edge:
+def _edge(tail: str, head: str, facts: Mapping[str, Any], verdict: str) -> Edge:
     names = ("antecedent", "consequent", "precision", "recall", "support", "exceptions")
     precision = facts["precision"]
     strength = next((i for i, low in enumerate(PRECISIONS) if (precision or 0.0) >= low), len(PRECISIONS))
-    return Edge(tail, head, **{name: facts[name] for name in names}, strength=strength)
+    judged = facts.get(f"verdict_{verdict}", "") if verdict else ""
+    return Edge(tail, head, **{name: facts[name] for name in names}, strength=strength, verdict=judged)
 
 
 def _measured(

@@ -22,7 +22,7 @@ from ndg.errors import RenderError
 from ndg.progress import log
 from ndg.report.fonts import font_config, fonts_for, no_font
 
-FORMATS = ("pdf", "svg", "png")
+FORMATS = ("pdf", "svg", "png", "eps")
 FONT = "DejaVu Sans,Verdana,sans-serif"
 
 _WORKER = """
@@ -37,6 +37,10 @@ _TOO_SLOW = (
     "report.max_nodes), one class (target=), straight edges (layout='straight'), or allow more time (timeout=, config "
     "report.timeout)"
 )
+
+
+class SlowLayoutError(RenderError):
+    """A layout took longer than allowed."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ def picture(
                     check=False,
                 )
             except subprocess.TimeoutExpired as error:
-                raise RenderError(_TOO_SLOW.format(engine=engine, timeout=timeout, size=size)) from error
+                raise SlowLayoutError(_TOO_SLOW.format(engine=engine, timeout=timeout, size=size)) from error
             except OSError as error:
                 failures.append(f"{program.name}: {error}")
                 continue

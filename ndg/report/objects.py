@@ -92,7 +92,8 @@ def of_parts(title: str, parts: tuple[Any, ...]) -> Report:
                 "a report is of graphs (ndg.NDG), results of studies, tables and run documents; got "
                 f"{type(part).__name__}; leave it out"
             )
-    return Report(title, record, **content, **more)
+    fields: dict[str, Any] = content | more
+    return Report(title, record, **fields)
 
 
 def _graph(graph: NDG, record: dict[str, Any], content: dict[str, list[Any]]) -> dict[str, Any]:

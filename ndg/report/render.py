@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -24,12 +25,15 @@ from ndg.paths import plain_path
 from ndg.plots import axes_of
 from ndg.report import dot, engine
 from ndg.report.causal_drawing import behind
-from ndg.report.drawing import Drawing, draw, home_of
+from ndg.report.drawing import Drawing, Style, draw, home_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PNG_DPI = 110
+PLAIN = Style()
+SLOW = 10.0
+"""Seconds of a layout, above which a picture is simplified."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,10 @@ class Look:
     layout: str | None = None
     timeout: float | int = 60.0
     raw_csv: bool = False
+    style: Style = PLAIN
+    min_precision: float | None = None
+    layers: Sequence[str] | None = None
+    labels: bool = True
 
     def __post_init__(self) -> None:
         if self.layout is not None:
@@ -52,9 +60,31 @@ class Look:
         if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 < seconds < float("inf"):
             raise ConfigError(f"timeout is a number of seconds above 0; got {seconds!r}; leave it out for 60")
 
+        check_kind(self.style, Style, "style= is an ndg.report.drawing.Style", "leave it out")
+        check_kind(self.labels, bool, "labels is True or False", "leave it out for True")
+
     def drawing(self, graph: NDG) -> Drawing:
-        how = ("layout", "timeout", "raw_csv")
-        return draw(graph, **{name: value for name, value in vars(self).items() if name not in how})
+        names = ("scores", "target", "max_nodes", "class_names", "title", "style")
+        part = self.part(graph)
+        drawing = draw(part, **{name: getattr(self, name) for name in names})
+        if part is graph:
+            return drawing
+        kept = f"Of {len(graph):,} implications {len(part):,} are considered ({', '.join(self._bounds())})."
+        return replace(drawing, left_out=f"{kept} {drawing.left_out}")
+
+    def part(self, graph: NDG) -> NDG:
+        """The graph within the bounds on precision, layers and labels; itself without any."""
+        if self.min_precision is not None or self.layers is not None:
+            graph = graph.filter(min_precision=self.min_precision, layers=self.layers)
+        if self.layers is not None or not self.labels:
+            layers = [layer.name for layer in graph.nodes.layers] if self.layers is None else self.layers
+            graph = graph.subgraph(layers, labels=self.labels)
+        return graph
+
+    def _bounds(self) -> list[str]:
+        bounds = [] if self.min_precision is None else [f"precision at least {self.min_precision:g}"]
+        bounds += [] if self.layers is None else [f"layers {', '.join(self.layers)}"]
+        return bounds + ["without labels"] * (not self.labels)
 
 
 def render(
@@ -68,14 +98,16 @@ def render(
     title: str | None = None,
     **options: Any,
 ) -> Path:
-    """Write a graph, or votes, in the format of the suffix; `options` are `layout`, `timeout` and `raw_csv`.
+    """Write a graph, or votes, in the format of the suffix; `options` are the further fields of `Look`.
 
     A picture shows the transitive reduction, one edge of each mirrored pair, over at most `max_nodes` classes of
     equivalent literals, and lists what it leaves out. With a `target` (a class number or name, or a literal such as
     "~latent:3") it shows only the ancestors and descendants of the target. `scores` (default: those of the graph) are
-    written on the nodes. `layout` is "curved" or "straight", by default as the number of edges asks. `timeout` bounds
-    the layout, in seconds. Of a causal graph it shows the strongest votes of each class, and the surest conjunctions
-    that make their literals hold, each as a small node.
+    written on the nodes. `layout` is "curved" or "straight", by default as the number of edges asks; a layout that
+    takes more than ten seconds is then drawn with straight edges, and with fewer nodes if need be. `timeout` bounds the
+    drawing, in seconds. `min_precision`, `layers` and `labels` choose a part of the graph, `style` how it looks. Of a
+    causal graph it shows the strongest votes of each class, and the surest conjunctions that make their literals hold,
+    each as a small node.
 
     GraphML, GEXF and JSON contain all classes and the implications between them, CSV and Parquet all implications, or
     those around the target. They are streamed. Cells of CSV that a spreadsheet may run as a formula begin with `'`,
@@ -132,13 +164,37 @@ def svg(graph: NDG, look: Look | None = None) -> str:
 
 
 def _picture(form: str, graph: NDG, look: Look) -> bytes:
+    """Bytes of a picture.
+
+    Without a chosen layout, one that takes longer than `SLOW` seconds is drawn with straight edges, and if that takes
+    longer too, with half as many nodes, until it does not; the picture says so.
+    """
     drawing = look.drawing(graph)
     layout = look.layout or dot.layout_of(drawing)
+    if look.layout is not None or look.timeout <= SLOW:
+        return _laid_out(form, drawing, layout, look.timeout)
+    deadline = time.monotonic() + look.timeout
+    try:
+        return _laid_out(form, drawing, layout, SLOW)
+    except engine.SlowLayoutError:
+        said = f"Drawn with straight edges: the layout took more than {SLOW:g} s."
+    while True:
+        straight = replace(drawing, left_out=f"{said} {drawing.left_out}")
+        try:
+            return _laid_out(form, straight, "straight", min(SLOW, max(deadline - time.monotonic(), 0.1)))
+        except engine.SlowLayoutError:
+            if look.max_nodes < 2 or time.monotonic() >= deadline:
+                raise
+            look = replace(look, max_nodes=min(look.max_nodes, len(drawing.nodes)) // 2)
+            drawing = look.drawing(graph)
+
+
+def _laid_out(form: str, drawing: Drawing, layout: str, timeout: float) -> bytes:
     return engine.picture(
         dot.source(drawing, layout, dpi=PNG_DPI if form == "png" else None),
         form,
         engine=dot.ENGINES[layout],
-        timeout=look.timeout,
+        timeout=timeout,
         size=f"{len(drawing.nodes):,} nodes and {len(drawing.edges):,} edges",
     )
 
@@ -154,6 +210,7 @@ def _export(form: str, graph: NDG, look: Look) -> Iterator[bytes] | Iterator[str
         graph = graph.with_scores(look.scores)
     if look.class_names is not None:
         graph = graph.with_class_names(look.class_names)
+    graph = look.part(graph)
     options = {"raw": look.raw_csv} if form == "csv" else {}
     return EXPORTS[form](graph.condensed(None if look.target is None else _around(graph, look.target)), **options)
 

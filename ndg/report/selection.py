@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ class Selection:
 
     `edges` (drawn), `mirrored` (images of drawn ones), `implied` (by a path of others) and `outside` (not between drawn
     classes) add up to the edges of the condensed graph. `isolated` are classes of one literal without edges,
-    `unrelated` counts classes apart from the target, `beyond` those above the maximum.
+    `unrelated` counts classes apart from the target, `beyond` those above the maximum, `faint`
+    edges that were left out for their precision.
     """
 
     nodes: tuple[str, ...]
@@ -37,6 +38,7 @@ class Selection:
     isolated: tuple[str, ...]
     unrelated: int
     beyond: int
+    faint: int = 0
 
 
 def mirror(dag: nx.DiGraph) -> dict[str, str]:
@@ -50,8 +52,8 @@ def negated(literal: str) -> str:
     return literal[1:] if literal.startswith("~") else "~" + literal
 
 
-def overview(dag: nx.DiGraph, max_nodes: int) -> Selection:
-    """One edge of each mirrored pair of the transitive reduction."""
+def overview(dag: nx.DiGraph, max_nodes: int, full: bool = False) -> Selection:
+    """One edge of each mirrored pair of the transitive reduction, or with `full` of all edges."""
     sound = [key for key, bad in dag.nodes(data="contradictory") if not bad]
     isolated = tuple(key for key in sound if not dag.degree(key) and dag.nodes[key]["size"] == 1)
     candidates = [key for key in sound if key not in set(isolated)]
@@ -65,7 +67,7 @@ def overview(dag: nx.DiGraph, max_nodes: int) -> Selection:
 
     def select(count: int) -> tuple[list[str], list[Edge], list[Edge]]:
         kept = {key for pair in pairs[:count] for key in (pair, twin[pair])}
-        reduced = reduction(dag, [key for key in candidates if key in kept])
+        reduced = edges_among(dag, [key for key in candidates if key in kept], full)
         chosen = half(dag, reduced, twin)
         drawn = {key for edge in chosen for key in edge}
         drawn |= {pair for pair in pairs[:count] if dag.nodes[pair]["size"] > 1 and not {pair, twin[pair]} & drawn}
@@ -94,8 +96,8 @@ def overview(dag: nx.DiGraph, max_nodes: int) -> Selection:
     )
 
 
-def around(dag: nx.DiGraph, target: str, max_nodes: int) -> Selection:
-    """Ancestors and descendants of the class `target`, up to `max_nodes`, nearest first."""
+def around(dag: nx.DiGraph, target: str, max_nodes: int, full: bool = False) -> Selection:
+    """Ancestors and descendants of the class `target`, up to `max_nodes`, nearest first; `full` as in `overview`."""
     import networkx as nx
 
     bad = {key for key, contradictory in dag.nodes(data="contradictory") if contradictory}
@@ -107,7 +109,7 @@ def around(dag: nx.DiGraph, target: str, max_nodes: int) -> Selection:
     ranked = sorted(steps, key=lambda key: (steps[key], -dag.degree(key)))
     kept = set(ranked[:max_nodes])
     nodes = [key for key in dag if key in kept]
-    edges = reduction(dag, nodes)
+    edges = edges_among(dag, nodes, full)
     among = sum(tail in kept and head in kept for tail, head in dag.edges)
     isolated = tuple(key for key in dag if key != target and not dag.degree(key) and dag.nodes[key]["size"] == 1)
     return Selection(
@@ -145,6 +147,23 @@ def half(dag: nx.DiGraph, edges: Iterable[Edge], twin: dict[str, str]) -> list[E
         chosen.add(better)
         drawn.update(better)
     return [edge for edge in edges if edge in chosen]
+
+
+def edges_among(dag: nx.DiGraph, nodes: Collection[str], full: bool) -> list[Edge]:
+    """All edges among `nodes`, or their transitive reduction, in node order."""
+    if not full:
+        return reduction(dag, nodes)
+    order = {key: place for place, key in enumerate(nodes)}
+    return sorted(dag.subgraph(nodes).edges, key=lambda edge: (order[edge[0]], order[edge[1]]))
+
+
+def fewer_edges(chosen: Selection, dag: nx.DiGraph, most: int) -> Selection:
+    """The selection with its most precise edges alone; the others count as `faint`."""
+    if len(chosen.edges) <= most:
+        return chosen
+    precise = sorted(chosen.edges, key=lambda edge: -(dag.edges[edge]["precision"] or 0.0))[:most]
+    kept = frozenset(precise)
+    return replace(chosen, edges=tuple(edge for edge in chosen.edges if edge in kept), faint=len(chosen.edges) - most)
 
 
 def reduction(dag: nx.DiGraph, nodes: Collection[str]) -> list[Edge]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from ndg.errors import ConfigError, GraphError, RunNotFoundError
 from ndg.graph.ndg import NDG
@@ -61,13 +62,13 @@ def draw(
     max_nodes: int | None = None,
     score: str | None = None,
     most: int | None = None,
-    raw_csv: bool = False,
+    **options: Any,
 ) -> Path:
     """Draw the graph of a run; return the path.
 
     Without a `path` it is in the run's folder. `target` is a class (number or name) or a literal. Neurons are shaded
     by the method `score`, by default the run's first; with `most`, only that many of the most important neurons are
-    drawn. `max_nodes` and the time limit default to the run's config.
+    drawn. `max_nodes` and the time limit default to the run's config; `options` are further ones of `render`.
     """
     graph = _by_scores(record, score, most)
     report = record["config"]["report"]
@@ -86,5 +87,5 @@ def draw(
         target=target,
         max_nodes=report["max_nodes"] if max_nodes is None else max_nodes,
         timeout=report["timeout"],
-        raw_csv=raw_csv or report.get("raw_csv", False),
+        **options | {"raw_csv": options.get("raw_csv") or report.get("raw_csv", False)},
     )

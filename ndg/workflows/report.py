@@ -107,7 +107,7 @@ def _tables(record: RunRecord) -> list[Table]:
     return tables
 
 
-def _rows(name: str, value: Any, depth: int) -> list[tuple[str, list[Mapping[str, Any]]]]:
+def _rows(name: str, value: Any, depth: int) -> list[tuple[str, list[dict[str, Any]]]]:
     """Lists of flat rows inside a result, with their paths."""
     if isinstance(value, list) and value and all(isinstance(row, Mapping) for row in value):
         flat = [{key: cell for key, cell in row.items() if not isinstance(cell, Mapping | list)} for row in value]

@@ -18,6 +18,7 @@ MAGIC = {
     "pdf": b"%PDF",
     "svg": b"<?xml",
     "png": b"\x89PNG",
+    "eps": b"%!PS",
     "dot": b"digraph",
     "graphml": b"<?xml",
     "json": b"{",

@@ -1,0 +1,122 @@
+"""Choices of a picture: fill, verdicts, part of the graph, all edges, and what is too slow to lay out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import ndg
+from benchmarks.graph import random_graph
+from ndg.errors import ConfigError, GraphError
+from ndg.graph.verdicts import BOTH_FALSE, Verdicts, kinds
+from ndg.importance.scores import Scores
+from ndg.report import dot, engine, render
+from ndg.report.drawing import PRIOR, Style, draw
+from ndg.report.render import Look
+
+SCORES = [
+    Scores(name, {"second": np.array(values)}, {"second": 1.0}, "all logits", "zero", 10)
+    for name, values in (("gndi", [1.0, -4.0, 2.0]), ("ablation", [0.5, 0.1, 0.2]))
+]
+
+
+@pytest.fixture(scope="module")
+def judged(planted):
+    """The planted graph, where every second forced edge survives."""
+    order = ("first", "second", "label")
+    forced = int((kinds(planted.implications, order) == 1).sum())
+    n, nothing = np.full(forced, 100), np.zeros(forced, np.int64)
+    gained = np.where(np.arange(forced) % 2, 99, 30)
+    facts = {"at_least": 0.9, "q": 0.05, "least": 20, "rule": BOTH_FALSE}
+    return replace(planted, verdicts=Verdicts.of(order, n, nothing, {"alone": gained}, {"alone": nothing}, facts))
+
+
+def test_nodes_are_filled_by_the_prior_or_by_any_score(planted):
+    drawing = draw(planted, style=Style(fill=PRIOR))
+    assert all(node.shade == pytest.approx(node.prior) for node in drawing.nodes)
+    assert "share of the examples on which it holds, from 0" in dot.source(drawing)
+    drawing = draw(planted, scores=SCORES, style=Style(fill="ablation"))
+    shades = {node.key: node.shade for node in drawing.nodes if node.scores[1] is not None}
+    assert shades["second:0"] == pytest.approx(1.0)
+    assert shades["second:1"] == pytest.approx(0.2)
+    assert "ablation (logits), from 0" in dot.source(drawing)
+
+
+def test_edges_are_drawn_by_their_verdict(judged):
+    drawing = draw(judged, style=Style(verdict="alone"))
+    dag = judged.to_networkx()
+    assert [edge.verdict for edge in drawing.edges] == [
+        dag.edges[edge.tail, edge.head]["verdict_alone"] for edge in drawing.edges
+    ]
+    source = dot.source(drawing)
+    for verdict in {edge.verdict for edge in drawing.edges}:
+        assert dot.VERDICTS[verdict][0] in source
+        assert dot.VERDICTS[verdict][4] in source
+
+
+def test_all_edges_are_drawn_in_full_and_one_literal_of_a_class_if_wanted(planted):
+    reduced, full = draw(planted), draw(planted, style=Style(full=True))
+    assert set(reduced.edges) < set(full.edges)
+    assert full.selection.implied == 0
+    hidden = draw(planted, style=Style(hide_equivalent=True))
+    assert {len(node.lines) for node in hidden.nodes} == {1}
+    assert [node.more + 1 for node in hidden.nodes] == [len(node.lines) + node.more for node in reduced.nodes]
+
+
+def test_a_part_of_the_graph_is_drawn_and_the_picture_says_so(planted):
+    look = Look(labels=False, min_precision=0.999, layers=["first"])
+    drawing = look.drawing(planted)
+    assert {node.label for node in drawing.nodes} == {False}
+    assert all(edge.precision >= 0.999 for edge in drawing.edges)
+    part = planted.filter(min_precision=0.999, layers=["first"]).subgraph(["first"], labels=False)
+    assert drawing.left_out.startswith(
+        f"Of {len(planted):,} implications {len(part):,} are considered (precision at least 0.999, layers first, "
+        "without labels)."
+    )
+    assert Look().part(planted) is planted
+
+
+def test_of_very_many_edges_the_most_precise_are_drawn(monkeypatch):
+    graph = random_graph(30, 400)
+    monkeypatch.setattr("ndg.report.drawing.MOST_EDGES", 20)
+    drawing = draw(graph, style=Style(full=True))
+    assert len(drawing.edges) == 20
+    whole = replace(drawing.selection, faint=0)
+    assert f"{drawing.selection.faint:,} edges of lowest precision beyond the 20" in drawing.left_out
+    assert whole.faint == 0
+    assert drawing.selection.faint > 0
+
+
+def test_a_slow_layout_becomes_straight_then_smaller_and_the_picture_says_so(planted, monkeypatch, tmp_path):
+    tried = []
+
+    def picture(source, form, *, engine, timeout, size):
+        tried.append((engine, size))
+        if len(tried) < 4:
+            raise render.engine.SlowLayoutError("too slow")
+        return source.encode()
+
+    monkeypatch.setattr(engine, "picture", picture)
+    text = ndg.render(planted, tmp_path / "graph.svg").read_text(encoding="utf-8")
+    assert [name for name, _ in tried] == ["dot", "nop2", "nop2", "nop2"]
+    sizes = [int(size.split()[0]) for _, size in tried]
+    assert sizes[0] == sizes[1] > sizes[2] > sizes[3]
+    assert "Drawn with straight edges: the layout took more than 10 s." in text.replace("<BR/>", " ")
+    tried.clear()
+    with pytest.raises(engine.SlowLayoutError):
+        ndg.render(planted, tmp_path / "graph.svg", layout="curved")
+
+
+def test_eps_is_written(planted, tmp_path):
+    assert ndg.render(planted, tmp_path / "graph.eps").read_bytes().startswith(b"%!PS-Adobe")
+
+
+def test_mistakes_are_named(planted):
+    with pytest.raises(ConfigError, match="nodes are filled by prior; got 'gndi'"):
+        draw(planted, style=Style(fill="gndi"))
+    with pytest.raises(GraphError, match="this graph has no verdicts; got 'alone'"):
+        draw(planted, style=Style(verdict="alone"))
+    with pytest.raises(ConfigError, match="full is True or False"):
+        Style(full="yes")
