@@ -16,15 +16,17 @@ from typing import Any
 
 from torch import nn
 
-from analysis.edge_survival import Run
+from analysis.edge_survival import Run, opened
 from analysis.subjects import Tables, interval, main, name_of, refusals, scores_of, some
 from ndg.activations.batches import COMPUTE_BATCH
 from ndg.errors import LayerError
 from ndg.importance.experiments.filters import FIT, TEST, TOP, Filters, FilterSettings, filter_experiment
 from ndg.importance.scores import Scores
 from ndg.importance.settings import Settings
+from ndg.locations import Locations
 from ndg.options import RunOptions
 from ndg.report.tables import Column, Table
+from ndg.runs.record import RunRecord
 from ndg.units.resolve import find_layers
 from ndg.workflows.subject import candidates
 
@@ -122,6 +124,14 @@ def work(args: argparse.Namespace, runs: list[Run]) -> Tables:
         Table.of("a linear classifier on the best filters", PROBE, probes, note=PROBE_NOTE),
     ]
     return tables, {"experiments": [names | result.to_dict() for names, result in named]}
+
+
+def document(training: RunRecord, where: Locations, quick: bool) -> dict[str, Any]:
+    """Figures of both experiments at the last convolution of a training."""
+    parser = argparse.ArgumentParser()
+    add(parser)
+    parser.set_defaults(quick=quick, layers=[], threads=1)
+    return work(parser.parse_args([]), [opened(training.locate(where.runs), where)])[1]
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -19,7 +19,7 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5
 """Colours that colour-blind readers can tell apart (Okabe & Ito 2008)."""
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", "--", "-.", ":")
-KINDS = ("lines", "points", "rows")
+KINDS = ("lines", "points", "rows", "boxes")
 MOST = 40
 """Rows that a plot of rows shows; its title says how many there are."""
 LONG = 40
@@ -52,7 +52,8 @@ class Series:
 class Plot:
     """What a picture shows, computed before it is drawn.
 
-    `kind` is lines, points, or rows (a row for each name, its value across). `diagonal` adds the line y = x.
+    `kind` is lines, points, rows (a row for each name, its value across) or boxes (median, quartiles, 5 % and 95 % of
+    the y of each series). `diagonal` adds the line y = x, `limits` are the ends of the y axis.
     """
 
     title: str
@@ -61,6 +62,7 @@ class Plot:
     series: tuple[Series, ...]
     kind: str = "lines"
     diagonal: bool = False
+    limits: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -86,6 +88,10 @@ class Plot:
         axes = axes_of(ax, (6.4, max(2.4, 0.9 + 0.24 * self._names())) if self.kind == "rows" else (6.4, 4.2))
         for place, series in enumerate(self.series):
             _series(axes, self.kind, place, series)
+        if self.kind == "boxes":
+            _boxes(axes, self.series)
+        if self.limits is not None:
+            axes.set_ylim(*self.limits)
         if self.diagonal:
             axes.axline((0, 0), slope=1, color="#999999", linestyle=":", linewidth=1, zorder=0)
         if self.kind == "rows":
@@ -97,7 +103,7 @@ class Plot:
         axes.set_title(self.title, fontsize=10, wrap=True)
         axes.tick_params(labelsize=8)
         axes.spines[["top", "right"]].set_visible(False)
-        if len(self.series) > 1:
+        if len(self.series) > 1 and self.kind != "boxes":
             axes.legend(fontsize=8, frameon=False)
         if not self._names():
             axes.text(0.5, 0.5, "no points", transform=axes.transAxes, ha="center", va="center", color="#666666")
@@ -156,6 +162,8 @@ def of_rows(title: str, rows: Sequence[Row]) -> Plot:
 
 
 def _series(axes: Axes, kind: str, place: int, series: Series) -> None:
+    if kind == "boxes":
+        return
     colour, mark = COLOURS[place % len(COLOURS)], MARKS[place % len(MARKS)]
     if kind == "rows":
         at = [row + 0.25 * place for row in range(len(series.x))]
@@ -174,6 +182,13 @@ def _series(axes: Axes, kind: str, place: int, series: Series) -> None:
         axes.fill_between(series.x, _floats(series.low), _floats(series.high), color=colour, alpha=0.15, linewidth=0)
     elif series.low:
         axes.vlines(series.x, _floats(series.low), _floats(series.high), color=colour, alpha=0.5, linewidth=0.8)
+
+
+def _boxes(axes: Axes, series: Sequence[Series]) -> None:
+    known = [each for each in series if each.y]
+    names = [_short(each.name) for each in known]
+    axes.boxplot([each.y for each in known], whis=(5, 95), sym="", medianprops={"color": COLOURS[1]})
+    axes.set_xticks(range(1, len(names) + 1), names, rotation=25, ha="right")
 
 
 def _floats(values: Sequence[float | None]) -> list[float]:

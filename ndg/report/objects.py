@@ -8,14 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ndg import atomic
-from ndg.abstraction.edges.result import EdgeTrials
-from ndg.abstraction.interchange.result import InterchangeResult
-from ndg.abstraction.minimal.result import MinimalResult
-from ndg.abstraction.result import TrialResult
-from ndg.causal.accuracy import InterchangeAccuracy
-from ndg.compression.result import Compression
 from ndg.errors import ConfigError, RenderError, check_kind, nearest
-from ndg.graph.evaluate import HeldOut
 from ndg.graph.ndg import NDG
 from ndg.paths import plain_path
 from ndg.progress import log
@@ -32,16 +25,16 @@ SPLIT = "test"
 ROWS = 40
 """Rows of a result that a report shows."""
 
-HOMES: dict[type, Callable[[Any], tuple[str, ...]]] = {
-    TrialResult: lambda result: ("trial", result.key, result.split or SPLIT),
-    HeldOut: lambda result: ("edges", SPLIT),
-    EdgeTrials: lambda result: ("edges_tried", result.split or SPLIT),
-    InterchangeResult: lambda result: ("interchange", result.split or SPLIT),
-    MinimalResult: lambda result: ("minimal", result.split or SPLIT),
-    InterchangeAccuracy: lambda result: ("causal", "interchange_accuracy"),
-    Compression: lambda result: ("compress",),
+HOMES: dict[str, Callable[[Any], tuple[str, ...]]] = {
+    "TrialResult": lambda result: ("trial", result.key, result.split or SPLIT),
+    "HeldOut": lambda result: ("edges", SPLIT),
+    "EdgeTrials": lambda result: ("edges_tried", result.split or SPLIT),
+    "InterchangeResult": lambda result: ("interchange", result.split or SPLIT),
+    "MinimalResult": lambda result: ("minimal", result.split or SPLIT),
+    "InterchangeAccuracy": lambda result: ("causal", "interchange_accuracy"),
+    "Compression": lambda result: ("compress",),
 }
-"""Place of a result in a run document, where the sections of a report look for it."""
+"""Place of a result in a run document, where the sections of a report look for it, by its type (they import torch)."""
 
 
 def report(*parts: Any, path: str | os.PathLike[str], title: str = "Report") -> Path:
@@ -117,7 +110,7 @@ def _graph(graph: NDG, record: dict[str, Any], content: dict[str, list[Any]]) ->
 
 def _result(result: Result, record: dict[str, Any], content: dict[str, list[Any]]) -> None:
     """A result in the place where its section looks for it, else as a table."""
-    home = next((where(result) for kind, where in HOMES.items() if isinstance(result, kind)), None)
+    home = HOMES[type(result).__name__](result) if type(result).__name__ in HOMES else None
     document = result.to_dict()
     if home is not None:
         place = record["results"]

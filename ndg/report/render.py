@@ -57,8 +57,8 @@ class Look:
         if self.layout is not None:
             check_kind(self.layout, str, "layout is the name of a layout", nearest("", dot.ENGINES))
         seconds = plain_number(self.timeout)
-        if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 < seconds < float("inf"):
-            raise ConfigError(f"timeout is a number of seconds above 0; got {seconds!r}; leave it out for 60")
+        if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds < float("inf"):
+            raise ConfigError(f"timeout is a number of seconds, at least 0; got {seconds!r}; leave it out for 60")
 
         check_kind(self.style, Style, "style= is an ndg.report.drawing.Style", "leave it out")
         check_kind(self.labels, bool, "labels is True or False", "leave it out for True")
@@ -166,12 +166,12 @@ def svg(graph: NDG, look: Look | None = None) -> str:
 def _picture(form: str, graph: NDG, look: Look) -> bytes:
     """Bytes of a picture.
 
-    Without a chosen layout, one that takes longer than `SLOW` seconds is drawn with straight edges, and if that takes
-    longer too, with half as many nodes, until it does not; the picture says so.
+    Without a chosen layout, one of many edges that takes longer than `SLOW` seconds is drawn with straight edges, and
+    if that takes longer too, with half as many nodes, until it does not; the picture says so.
     """
     drawing = look.drawing(graph)
     layout = look.layout or dot.layout_of(drawing)
-    if look.layout is not None or look.timeout <= SLOW:
+    if look.layout is not None or look.timeout <= SLOW or len(drawing.ends) <= dot.CROWDED:
         return _laid_out(form, drawing, layout, look.timeout)
     deadline = time.monotonic() + look.timeout
     try:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ndg import terminal
 from ndg.errors import ShapeError
+from ndg.escape import csv as csv_text
 from ndg.escape import html as escape
 from ndg.escape import one_line
 from ndg.plots import Plot, of_rows
@@ -133,6 +134,21 @@ class Table:
         """Draw `plotted` on matplotlib axes, by default new ones."""
         return self.plotted().plot(ax)
 
+    def latex(self) -> str:
+        """LaTeX tabular of the booktabs package, with title and note as comments."""
+        heads, cells = self._texts()
+        sides = "".join("l" if column.left else "r" for column in self.columns)
+        lines = [" & ".join(map(_latex, line)) + r" \\" for line in [heads, *cells]]
+        notes = [f"% {one_line(text)}" for text in (self.title, self.note) if text]
+        body = [r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"]
+        return "\n".join([*notes, rf"\begin{{tabular}}{{{sides}}}", *body, r"\end{tabular}", ""])
+
+    def csv(self, raw: bool = False) -> str:
+        """CSV with a column for each figure and for the ends of its interval; `raw` as in `NDG.to_csv`."""
+        import pandas as pd
+
+        return csv_text(pd.DataFrame([dict(_plain(self.columns, row)) for row in self.rows]), raw)
+
     def _texts(self) -> tuple[list[str], list[list[str]]]:
         heads = [one_line(column.title) + (f" ({column.unit})" if column.unit else "") for column in self.columns]
         return heads, [list(map(format_cell, row, self.columns)) for row in self.rows]
@@ -162,6 +178,22 @@ def _plain(columns: Sequence[Column], row: Sequence[Cell]) -> Iterator[tuple[str
             yield from {name: cell.value, f"{name}_low": cell.low, f"{name}_high": cell.high}.items()
         else:
             yield name, cell
+
+
+_LATEX = {sign: rf"\{sign}" for sign in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "¬": r"$\lnot$",
+    "→": r"$\to$",
+    "–": "--",
+    "±": r"$\pm$",
+}
+
+
+def _latex(text: str) -> str:
+    """Text of a LaTeX cell."""
+    return "".join(_LATEX.get(sign, sign) for sign in text)
 
 
 def _row_cell(row: Mapping[str, Any], key: str, ends: tuple[str, str] | None) -> Any:

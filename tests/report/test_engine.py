@@ -11,7 +11,7 @@ from ndg.errors import OutputError, RenderError
 from ndg.report import engine
 
 SOURCE = f'digraph {{ node [fontname="{engine.FONT}"]; a [label="label:3"]; b [label="¬latent:12 …"]; a -> b }}'
-MAGIC = {"pdf": b"%PDF", "svg": b"<?xml", "png": b"\x89PNG"}
+MAGIC = {"pdf": b"%PDF", "svg": b"<?xml", "png": b"\x89PNG", "eps": b"%!PS"}
 BOX_DRAWING = "━▸"
 
 

@@ -99,6 +99,7 @@ def test_a_slow_layout_becomes_straight_then_smaller_and_the_picture_says_so(pla
         return source.encode()
 
     monkeypatch.setattr(engine, "picture", picture)
+    monkeypatch.setattr(dot, "CROWDED", 5)
     text = ndg.render(planted, tmp_path / "graph.svg").read_text(encoding="utf-8")
     assert [name for name, _ in tried] == ["dot", "nop2", "nop2", "nop2"]
     sizes = [int(size.split()[0]) for _, size in tried]

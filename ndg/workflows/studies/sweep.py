@@ -7,7 +7,9 @@ from typing import Any
 
 from ndg.abstraction.trial import TrialSettings, trials
 from ndg.abstraction.verdict import survives
+from ndg.bits.matrix import BitMatrix
 from ndg.errors import ConfigError
+from ndg.graph.ndg import NDG
 from ndg.interventions.cache import Cache
 from ndg.report.tables import Table
 from ndg.runs.record import RunRecord
@@ -15,6 +17,8 @@ from ndg.workflows.prepare import Prepared
 from ndg.workflows.studies.study_record import Findings, logged
 
 Q = "Q"
+LEFT_OUT = ("run", "one_way", "precision_q1", "precision_q3")
+"""Columns of the rows that the table leaves out."""
 NOTE = (
     "Q: share aligned. random booleans and the class prototype (the strongest of its controls, chosen on validation) "
     "set, or change, as many neurons. selectivity: aligned minus prototype, with the paired 95 % interval. set: "
@@ -42,7 +46,9 @@ def _group(group: Sequence[Prepared]) -> tuple[RunRecord, Findings]:
         chosen = [_chosen(lines, prepared.target.id, goal) for prepared in group]
         held_out = first.subject.held_out
         shown = [{**line, "alpha": f"{line['alpha']:g}", "beta": f"{line['beta']:g}"} for line in lines]
-        table = Table.of_rows(f"{name}: Q over alpha and beta", shown, leave=("run",), note=NOTE)
+        table = Table.of_rows(
+            f"{name}: Q over alpha and beta", shown, leave=("run", "one_way", "precision_q1", "precision_q3"), note=NOTE
+        )
         words = [_words(line, lines, goal, held_out) for line in chosen]
         results = {"goal": goal, "chosen": chosen, "rows": lines}
         return Findings(results, [table], {"sweep.csv": lines}, words)
@@ -56,6 +62,7 @@ def _lines(prepared: Prepared) -> list[dict[str, Any]]:
     lines, alphas = [], experiment.sweep.alphas
     for alpha, graph in zip(alphas, prepared.sweep(prepared.bits["train"], alphas), strict=True):
         judged = graph.held_out(prepared.bits[subject.held_out])
+        spread = _spread(graph, prepared.bits[subject.held_out])
         for beta in experiment.sweep.betas:
             validation = None
             for split in dict.fromkeys(["validation", subject.held_out]):
@@ -86,6 +93,7 @@ def _lines(prepared: Prepared) -> list[dict[str, Any]]:
                         "beta": beta,
                         "implications": len(graph),
                         "precision": judged.precision,
+                        **spread,
                         "split": split,
                         **{key: figures[key] for key in ("aligned", "aligned_low", "aligned_high")},
                         "prototype": control and figures["controls"][control]["aligned"],
@@ -98,6 +106,16 @@ def _lines(prepared: Prepared) -> list[dict[str, Any]]:
                     }
                 )
     return lines
+
+
+def _spread(graph: NDG, bits: BitMatrix) -> dict[str, Any]:
+    """Quartiles of the held-out precision, and the number of implications whose converse does not hold."""
+    precision = graph.evaluate(bits)["precision"].dropna()
+    first, third = precision.quantile([0.25, 0.75]).tolist() if len(precision) else (None, None)
+    tails, heads = graph.implications.antecedents, graph.implications.consequents
+    pairs = set(zip(tails.tolist(), heads.tolist(), strict=True))
+    one_way = sum((head, tail) not in pairs for tail, head in pairs)
+    return {"one_way": one_way, "precision_q1": first, "precision_q3": third}
 
 
 def _chosen(lines: Sequence[dict[str, Any]], run: str, goal: float) -> dict[str, Any]:

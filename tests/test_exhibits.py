@@ -1,0 +1,148 @@
+"""The papers' tables and figures: from run documents alone, in every format, collected by the command."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from analysis import exhibits, reproduce
+from analysis.exhibits import EXHIBITS, Exhibit
+from ndg import config
+from ndg.errors import UserError
+from ndg.locations import Locations
+from ndg.plots import Plot, Series
+from ndg.report.tables import Column, Interval, Table
+from ndg.runs.record import RunRecord
+
+SWEEP = [
+    {"run": "a", "seed": 0, "alpha": alpha, "beta": 1.0, "split": split, "implications": 20 - alpha, "one_way": 10,
+     "precision": 0.9, "precision_q1": 0.8, "precision_q3": 1.0}
+    for alpha in (10, 5) for split in ("validation", "test")
+]  # fmt: skip
+
+
+def record(folder, results, kind="align", **more) -> RunRecord:
+    return RunRecord(
+        {
+            "_id": f"run-{kind}",
+            "kind": kind,
+            "name": "net",
+            "seeds": {"seed": 0},
+            "folder": str(folder),
+            "results": results,
+        }
+        | more
+    )
+
+
+@pytest.fixture
+def aligned(tmp_path):
+    rows = ["antecedent,consequent,precision,mined_precision", "a,b,0.9,0.95", "b,c,1.0,0.99", "c,d,,0.98"]
+    (tmp_path / "edges.csv").write_text("\n".join(rows), encoding="utf-8")
+    return record(tmp_path, {"edges": {"test": {}}})
+
+
+def test_every_exhibit_has_commands_for_configs_that_ship_and_says_why_it_may_differ():
+    names = [exhibit.name for exhibit in EXHIBITS]
+    assert len(set(names)) == len(names) > 15
+    for exhibit in EXHIBITS:
+        assert exhibit.needs
+        assert exhibit.why
+        assert exhibit.published
+        for command in exhibit.needs:
+            assert set(command.split()) & set(config.configs()), command
+
+
+def test_the_newest_run_of_each_network_with_the_results_counts(tmp_path):
+    exhibit = Exhibit("x", "y", "align", ("align digits_mlp",), "why", paths=("results.edges",))
+    new, old = (record(tmp_path, {"edges": {place: 1}}, _id=place) for place in ("new", "old"))
+    other = record(tmp_path, {"edges": {}}, seeds={"seed": 1})
+    without, kind = record(tmp_path, {}), record(tmp_path, {"edges": {}}, kind="score")
+    assert exhibit.of([new, old, other, without, kind]) == [new, other]
+
+
+def test_precisions_are_drawn_as_cloud_boxes_and_histogram(aligned):
+    [cloud] = exhibits.cloud([aligned])
+    assert [(row["x"], row["y"]) for row in cloud.rows()] == [(0.95, 0.9), (0.99, 1.0)]
+    whole, zoomed = exhibits.boxes([aligned])
+    assert whole.series[1].y == (0.9, 1.0)
+    assert zoomed.limits == exhibits.ZOOM
+    [histogram] = exhibits.histograms([aligned])
+    assert all(sum(series.y) == pytest.approx(1) for series in histogram.series)
+
+
+def test_sweeps_are_drawn_by_rising_alpha_on_held_out_examples(tmp_path):
+    sweep = record(tmp_path, {"sweep": {"rows": SWEEP}}, "sweep")
+    [ribbon] = exhibits.ribbons([sweep])
+    assert ribbon.series[0].x == pytest.approx((0.69897, 1.0))
+    assert (ribbon.series[0].low, ribbon.series[0].high) == ((0.8, 0.8), (1.0, 1.0))
+    [edges] = exhibits.counts([sweep])
+    assert [series.y for series in edges.series] == [(15, 10), (10, 10)]
+
+
+def test_scores_curves_and_predictors_are_drawn(tmp_path):
+    layers = {name: {"layers": [{"layer": "l", "values": values}]} for name, values in
+              (("gndi", [1.0, -2.0]), ("ablation", [0.5, 1.0]))}  # fmt: skip
+    [scatter] = exhibits.scatter([record(tmp_path, {"scores": layers}, "score")])
+    assert (scatter.series[0].x, scatter.series[0].y) == ((0.5, 1.0), (1.0, 2.0))
+    steps = [{"method": "gndi", "draw": 0, "share": 0.5, "accuracy": 0.8}]
+    [curve] = exhibits.pruning([record(tmp_path, {"prune": {"steps": steps}}, "prune")])
+    assert curve.rows()[0]["y"] == 0.8
+    rows = [{"predictor": "votes", "iia": 0.9, "low": 0.8, "high": 1.0, "coverage": None}]
+    [points] = exhibits.predictors([record(tmp_path, {"causal": {"interchange_accuracy": {"rows": rows}}}, "causal")])
+    assert points.rows() == [{"series": "votes", "x": 1.0, "y": 0.9, "low": 0.8, "high": 1.0}]
+
+
+def test_published_correlations_stand_beside_random_weights_alone(tmp_path):
+    row = {"method": "gndi", "spearman": 0.9, "spearman_low": 0.8, "spearman_high": 0.95}
+    board = {"scoreboard": {"trained": {"rows": [row]}, "random": {"rows": [row]}}}
+    [table] = exhibits.boards([record(tmp_path, board, "score")])
+    published = [line[[column.title for column in table.columns].index("published")] for line in table.rows]
+    assert published == [None, Interval(0.981, 0.97, 0.988)]
+
+
+def test_tables_and_figures_are_written_in_every_format(tmp_path):
+    table = Table("T & t", (Column("a_b", left=True), Column("rate", "95 %")), (("¬x", Interval(0.5, 0.4, 0.6)),))
+    reproduce.write_table(tmp_path / "table", table)
+    assert r"a\_b & rate (95 \%) \\" in (tmp_path / "table.tex").read_text(encoding="utf-8")
+    assert r"$\lnot$x & 0.500 [0.400, 0.600] \\" in (tmp_path / "table.tex").read_text(encoding="utf-8")
+    [row] = csv.DictReader((tmp_path / "table.csv").open(encoding="utf-8"))
+    assert row == {"a_b": "¬x", "rate": "0.5", "rate_low": "0.4", "rate_high": "0.6"}
+    assert (tmp_path / "table.md").read_text(encoding="utf-8").startswith("| a_b | rate (95 %) |")
+    series = (Series("a", (0, 1), (0.5, 0.6)), Series("b", (), ()))
+    reproduce.write_plot(tmp_path / "plot", Plot("t", "x", "y", series, "boxes", limits=(0.4, 1.0)))
+    assert (tmp_path / "plot.pdf").read_bytes().startswith(b"%PDF")
+    assert (tmp_path / "plot.png").stat().st_size > 3000
+    assert len((tmp_path / "plot.csv").read_text(encoding="utf-8").splitlines()) == 3
+
+
+def test_results_are_collected_between_marks_that_are_added_once():
+    first = reproduce.collected("# What\n\nold words\n", "### one")
+    assert first.count(reproduce.BEGIN) == first.count(reproduce.END) == 1
+    again = reproduce.collected(first + "\nafter\n", "### two")
+    assert "### one" not in again
+    assert "### two" in again
+    assert again.startswith("# What\n\nold words\n")
+    assert again.endswith("after\n")
+
+
+def test_what_the_log_lacks_is_said_or_named(tmp_path, capsys):
+    where = Locations.choose(runs=tmp_path / "runs", store=None)
+    text = reproduce.reproduced(EXHIBITS[0], where, tmp_path, False, from_log=True)
+    assert "Not run: the run log has no such run (`ndg align digits_mlp`)." in text
+    with pytest.raises(UserError, match="got 'tabel'"):
+        reproduce.named(["tabel"])
+    assert reproduce.main(["--list"]) == 0
+    assert "ndg_table_2" in capsys.readouterr().out
+
+
+def test_overrides_stand_behind_the_config():
+    words = ["prune", "digits_mlp", "--share", "0.9"]
+    assert reproduce._with(words, ["a=1"]) == ["prune", "digits_mlp", "a=1", "--share", "0.9"]
+
+
+def test_docs_name_the_command():
+    text = Path(reproduce.RESULTS).read_text(encoding="utf-8")
+    assert "python -m analysis.reproduce" in text
