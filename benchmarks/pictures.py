@@ -1,13 +1,15 @@
-"""The explorer of a large graph in headless Chromium: how fast it opens and moves, what it weighs and asks for.
+"""The explorer of a large graph in headless Chromium, and the report of an MNIST align run: how fast, how large.
 
     python -m benchmarks.pictures [--json FILE] [--quick]
 
 Needs Chromium on the PATH. Opening ends when the whole picture is drawn. A pan is a drag of 60 steps; its figure is the
-95 % quantile of the time between two frames.
+95 % quantile of the time between two frames. The report is that of `ndg report RUN --html`: of MNIST after one
+epoch where its files are in NDG_DATA, else of the digits.
 """
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -18,8 +20,12 @@ import numpy as np
 
 import ndg
 from benchmarks.browser import chromium, window
-from benchmarks.frame import Figure, parser, run
+from benchmarks.frame import Figure, WrongResultError, parser, run
 from benchmarks.graph import random_graph
+from ndg.cli import main as ndg_command
+from ndg.data import DATASETS
+from ndg.locations import Locations
+from ndg.workflows.report import reported
 
 FRAMES = """() => { window.frames_ms = []; let last = performance.now();
   const next = (now) => { window.frames_ms.push(now - last); last = now; requestAnimationFrame(next); };
@@ -30,7 +36,32 @@ STEPS = 60
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parser(__doc__).parse_args(arguments)
     nodes, edges, opened = (200, 2_000, 1) if options.quick else (5_000, 50_000, 3)
-    return run({"explorer": partial(explorer, nodes, edges, opened)}, options)
+    parts = {"explorer": partial(explorer, nodes, edges, opened), "report": partial(report, options.quick)}
+    return run(parts, options)
+
+
+def report(quick: bool) -> Iterator[Figure]:
+    """Seconds to write the report of an align run, from its folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        where = Locations.choose(runs=folder, store=None)
+        name, more = ("digits_mlp", ["train.epochs=2"]) if quick or not _mnist() else ("mnist_cnn", ["train.epochs=1"])
+        place = ["--runs", folder, "-q"]
+        for words in (["train", name, *more, *place], ["align", name, *more, "trial.draws=1", *place]):
+            if (code := ndg_command(words)) != 0:
+                raise WrongResultError(f"`ndg {' '.join(words)}` ended with code {code}")
+        with ndg.runs.open(where.store, local=where.runs) as log:
+            record = log.get("last", kind="align")
+        started = time.perf_counter()
+        path = reported([record], "html")
+        seconds = time.perf_counter() - started
+        yield "report_seconds", seconds, f"report of an align run of {name}, from its folder"
+        yield "report_megabytes", path.stat().st_size / 1e6, "with the explorer and the examples in it"
+
+
+def _mnist() -> bool:
+    """Whether the files of MNIST are at hand."""
+    folder = Path(os.environ.get("NDG_DATA", "data"))
+    return not DATASETS["mnist"].missing(DATASETS["mnist"].home(folder))
 
 
 def explorer(nodes: int, edges: int, opened: int) -> Iterator[Figure]:

@@ -80,7 +80,10 @@ KEYS: dict[str, set[str]] = {
         "capture_overhead",
         "closure_vs_networkx",
     },
-    "pictures": {"explorer_open_seconds", "explorer_pan_ms", "explorer_megabytes", "console_errors", "requests"},
+    "pictures": {
+        *("explorer_open_seconds", "explorer_pan_ms", "explorer_megabytes", "console_errors", "requests"),
+        *("report_seconds", "report_megabytes"),
+    },
     "regression": {"conductance_ratio", "mining_ratio"},
     "runs": {
         *("kill9_lost_acknowledged", "double_resume", "metric_exponent", "metric_microseconds", "kilobytes_per_run"),
