@@ -14,8 +14,10 @@ import ndg
 from ndg.errors import ConfigError, DataError, GraphError
 from ndg.report.explorer.page import page
 from ndg.report.explorer.table import tabulate
+from ndg.runs.record import RunRecord
 from ndg.stimuli.png import LARGEST, thumbnail
 from ndg.stimuli.result import Examples
+from ndg.workflows.seen import of_run
 
 
 class Pixels(nn.Module):
@@ -148,6 +150,15 @@ def test_the_explorer_carries_them(net, graph):
     assert table.seen[table.classes["seen"][places.index(graph.key("latent:0"))]]["words"] == seen[0].words()
     assert re.search("img-src data:", text)
     assert seen[0].mean_holds in text
+
+
+@pytest.mark.parametrize("text", ["{", "[3]", '[{"of": "a", "later": 1}]', '[{"top": [], "ranges": [], "later": 1}]'])
+def test_a_damaged_or_newer_file_of_a_run_is_named(tmp_path, text):
+    record = RunRecord({"_id": "r", "folder": str(tmp_path)})
+    assert of_run(record) == []
+    (tmp_path / "examples.json").write_text(text, encoding="utf-8")
+    with pytest.raises(GraphError, match="it is damaged, or of a newer version"):
+        of_run(record)
 
 
 def test_mistakes_are_named(net, graph):

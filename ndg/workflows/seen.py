@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ndg.activations.sampling import subset
-from ndg.errors import UserError
+from ndg.errors import GraphError, UserError
 from ndg.graph.ndg import NDG
 from ndg.options import RunOptions
 from ndg.progress import log
@@ -51,6 +51,14 @@ def text(seen: Sequence[Examples]) -> str:
 
 
 def of_run(record: RunRecord) -> list[Examples]:
-    """Examples that a run saved, if any."""
+    """Examples that a run saved, if any; GraphError for a damaged file, or one of a newer version."""
     path = Path(record.folder) / FILE
-    return [Examples.from_dict(each) for each in json.loads(path.read_text("utf-8"))] if path.is_file() else []
+    if not path.is_file():
+        return []
+    try:
+        return [Examples.from_dict(each) for each in json.loads(path.read_bytes())]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise GraphError(
+            f"{path} must hold examples as this version writes them; it is damaged, or of a newer version ({error}); "
+            "align again, or remove the file for pages without examples"
+        ) from error

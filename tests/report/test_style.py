@@ -9,9 +9,11 @@ import pytest
 
 import ndg
 from benchmarks.graph import random_graph
+from ndg.bits.matrix import BitMatrix
 from ndg.errors import ConfigError, GraphError
 from ndg.graph.verdicts import BOTH_FALSE, Verdicts, kinds
 from ndg.importance.scores import Scores
+from ndg.nodes import LayerUnits, NodeSpace
 from ndg.report import dot, engine, render
 from ndg.report.drawing import PRIOR, Style, draw
 from ndg.report.render import Look
@@ -112,6 +114,14 @@ def test_a_slow_layout_becomes_straight_then_smaller_and_the_picture_says_so(pla
 
 def test_eps_is_written(planted, tmp_path):
     assert ndg.render(planted, tmp_path / "graph.eps").read_bytes().startswith(b"%!PS-Adobe")
+
+
+def test_a_graph_of_one_node_has_picture_explorer_and_report(tmp_path):
+    bits = BitMatrix.from_bool(np.array([[True], [False]]), NodeSpace(0, (LayerUnits("only", 1),)))
+    graph = ndg.mine(bits, alpha=2.0)
+    assert "Shown: " in ndg.render(graph, tmp_path / "one.dot").read_text(encoding="utf-8").replace("<BR/>", " ")
+    assert '"only:0"' in ndg.explore(graph, tmp_path / "one.html").read_text(encoding="utf-8")
+    assert "0 implications" in ndg.report(graph, path=tmp_path / "one.md").read_text(encoding="utf-8")
 
 
 def test_mistakes_are_named(planted):
