@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -29,6 +31,18 @@ def njit(*signatures: Any, **options: Any) -> Callable[[Callable[..., Any]], Any
             return kernel
 
     return compiled
+
+
+@contextmanager
+def torch_threads_restored() -> Iterator[None]:
+    """Restore torch's number of threads: parallel kernels change it, as both use OpenMP."""
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else 0
+    try:
+        yield
+    finally:
+        if torch:
+            torch.set_num_threads(before)
 
 
 @cache

@@ -10,6 +10,7 @@ import numpy as np
 
 from ndg import executors
 from ndg.bits.matrix import BitMatrix, network_of
+from ndg.compiled import torch_threads_restored
 from ndg.errors import ConfigError, check_kind, nearest
 from ndg.graph.ndg import NDG
 from ndg.mining import miner
@@ -89,7 +90,7 @@ def sweep(
     check_kind(provenance, (Mapping, type(None)), "provenance is a dictionary of plain values", "leave it out for none")
     by, _ = executors.choose(options.executor, address=options.ray_address)
     parallel = None if by.name in ("serial", "threads") else by  # counting has threads of its own
-    with by.session():
+    with by.session(), torch_threads_restored():
         results = miner.sweep(
             bits,
             rules,

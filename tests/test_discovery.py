@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 import ndg
 from ndg.bits.matrix import BitMatrix
@@ -105,3 +106,16 @@ def test_pairs_are_counted_by_the_mask():
     assert pairs_of(nodes, "within") == 3 + 6 + 10
     assert pairs_of(nodes, "between") == 78 - 19
     assert pairs_of(nodes, [("a", "label")]) == 12
+
+
+def test_mining_leaves_the_number_of_torch_threads():
+    before = torch.get_num_threads()
+    words = np.random.default_rng(0).integers(0, 2**64, (20, 20), dtype=np.uint64)
+    bits = BitMatrix(NodeSpace(20), words, 1280, np.zeros(0))
+    try:
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            ndg.mine(bits, "ratio", alpha=2)
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(before)

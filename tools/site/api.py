@@ -39,8 +39,11 @@ def signature(value: Any) -> str:
         known = inspect.signature(value)
     except (TypeError, ValueError):
         return ""
-    parameters = [parameter.replace(default=_short(parameter.default)) for parameter in known.parameters.values()]
-    return str(known.replace(parameters=parameters)).replace("'", "")
+    parameters = [
+        parameter.replace(default=_short(parameter.default), annotation=_unquoted(parameter.annotation))
+        for parameter in known.parameters.values()
+    ]
+    return str(known.replace(parameters=parameters, return_annotation=_unquoted(known.return_annotation)))
 
 
 class _Text(str):
@@ -48,6 +51,10 @@ class _Text(str):
 
     __slots__ = ()
     __repr__ = str.__str__
+
+
+def _unquoted(annotation: Any) -> Any:
+    return _Text(annotation) if isinstance(annotation, str) else annotation
 
 
 def _short(default: Any) -> Any:

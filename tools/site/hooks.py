@@ -9,7 +9,7 @@ from typing import Any
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-from tools.site import pages
+from tools.site import notebooks, pages
 
 ROOT = Path(__file__).parents[2]
 LINK = re.compile(r"\[([^\[\]]*)\]\(((?:\.\./)+[^)\s]*)\)")
@@ -18,8 +18,10 @@ TEXTS = {"about/changelog.md": "CHANGELOG.md", "about/contributing.md": "CONTRIB
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages that are made from the code and from files outside docs/."""
+    """Add the pages that are made from the code, from notebooks and from files outside docs/."""
     made = pages.reference() | {page: (ROOT / path).read_text(encoding="utf-8") for page, path in TEXTS.items()}
+    run = bool(config.extra["run_notebooks"])
+    made |= {f"notebooks/{path.stem}.md": notebooks.markdown(path, run) for path in notebooks.paths()}
     for path, text in made.items():
         files.append(File.generated(config, path, content=text))
     return files
