@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
+
+import ndg
 
 ROOT = Path(__file__).parent.parent
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -93,3 +96,40 @@ def test_the_wheel_says_that_it_is_typed():
     files = {file.distribution_path for file in builder.recurse_included_files()}
     assert {"ndg/py.typed", "ndg/__init__.py", "ndg/testing/__init__.py"} <= files
     assert not [file for file in files if file.startswith(("tests/", "tools/", "benchmarks/"))]
+
+
+def test_the_environment_of_conda_has_the_lock_and_a_python_that_is_supported():
+    document = yaml.safe_load((ROOT / "environment.yml").read_text())
+    assert (document["name"], document["channels"]) == ("ndg", ["conda-forge"])
+    [pip] = [entry["pip"] for entry in document["dependencies"] if isinstance(entry, dict)]
+    assert pip == ["-r requirements.lock"]
+    plain = [entry for entry in document["dependencies"] if isinstance(entry, str)]
+    assert {"pip", "graphviz"} <= set(plain)
+    assert all(re.fullmatch(r"[a-z0-9_.-]+([=<>]=?[\w.*]+)?", entry) for entry in plain)
+    [python] = [entry.split("=")[1] for entry in plain if entry.startswith("python=")]
+    assert f"Programming Language :: Python :: {python}" in PROJECT["project"]["classifiers"]
+
+
+def test_templates_of_issues_ask_something():
+    for path in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("[!c]*.yml"):
+        template = yaml.safe_load(path.read_text())
+        assert {"name", "description", "body"} <= set(template), path.name
+        assert all(item["attributes"]["label"] for item in template["body"]), path.name
+
+
+@pytest.mark.parametrize("kind", ["cpu", "cuda"])
+def test_a_devcontainer_builds_the_dockerfile(kind):
+    folder = ROOT / ".devcontainer" / kind
+    container = json.loads((folder / "devcontainer.json").read_text())
+    dockerfile = (folder / container["build"]["dockerfile"]).read_text()
+    assert all(f"ARG {name}" in dockerfile for name in container["build"]["args"])
+    assert ("--gpus" in container.get("runArgs", [])) == (kind == "cuda")
+
+
+def test_the_citation_is_complete_and_of_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == ndg.__version__
+    assert {"title", "message", "authors", "abstract", "keywords", "license", "references"} <= set(citation)
+    assert citation["keywords"] == PROJECT["project"]["keywords"]
+    for reference in citation["references"]:
+        assert {"type", "title", "authors", "year"} <= set(reference), reference["title"]

@@ -13,7 +13,8 @@ from tools.site import notebooks, pages
 
 ROOT = Path(__file__).parents[2]
 LINK = re.compile(r"\[([^\[\]]*)\]\(((?:\.\./)+[^)\s]*)\)")
-TEXTS = {"about/changelog.md": "CHANGELOG.md", "about/contributing.md": "CONTRIBUTING.md"}
+ROOT_PAGES = ("changelog", "code_of_conduct", "contributing", "security")
+TEXTS = {f"about/{name}.md": f"{name.upper()}.md" for name in ROOT_PAGES}
 """Pages that are files of the repository."""
 
 
