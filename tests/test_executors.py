@@ -186,26 +186,6 @@ def test_a_session_of_its_own_is_ended_and_a_network_of_the_script_reaches_the_w
     assert script(text, folder=tmp_path).splitlines() == ["20.0 False", "20.0 True", "False True", "False"]
 
 
-def test_a_cluster_without_a_cpu_is_given_up_after_the_time_out(tmp_path):
-    text = """
-        import operator, ray
-        from ndg import executors
-        from ndg.errors import WorkerError
-
-        ray.init(address="local", num_cpus=0, include_dashboard=False, log_to_driver=False, logging_level="error")
-        try:
-            executors.ray(timeout=1.0).total(operator.add, 1, range(3), "sums")
-        except WorkerError as error:
-            print(error)
-        print(ray.is_initialized())
-    """
-    first, second = script(text, folder=tmp_path, RAY_USAGE_STATS_ENABLED="0").splitlines()
-    assert first.startswith(
-        "no Ray worker finished a task in 1 s: 2 tasks wait or run, each needs 1 CPU, the cluster has 0"
-    )
-    assert second == "True"
-
-
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
 def test_an_address_where_nothing_listens_is_told_at_once(tmp_path, address):
     text = f"""

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.ray]
 TIMEOUT = 120.0
 
 CLUSTER = """
-import json, os, signal, sys, time
+import json, operator, os, signal, sys, time
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,7 @@ import ray
 from ray.cluster_utils import Cluster
 
 from ndg import executors
+from ndg.errors import WorkerError
 
 marks = Path(sys.argv[1])
 
@@ -100,10 +101,14 @@ head = {"num_cpus": 0, "include_dashboard": False, "_system_config": quick, **st
 cluster = Cluster(initialize_head=True, head_node_args=head)
 told = {}
 try:
+    ray.init(address=cluster.address, log_to_driver=False, logging_level="error")
+    try:
+        executors.ray(timeout=1.0).total(operator.add, 1, range(3), "sums")
+    except WorkerError as error:
+        told["without a cpu"] = [str(error), ray.is_initialized()]
     cluster.add_node(num_cpus=2, **store)
     doomed = cluster.add_node(num_cpus=2, **store)
     (marks / "doomed").write_text(doomed.node_id)
-    ray.init(address=cluster.address, log_to_driver=False, logging_level="error")
     shared = Shared(np.full(1 << 18, 3))
     executor = executors.ray(timeout=120.0)
     told["looked"] = executor.total(look, shared, range(40), "look")
@@ -126,10 +131,18 @@ print(json.dumps(told))
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory) -> dict:
-    """What became of three totals on a cluster of three machines, of which one was lost."""
+    """Totals on a machine without a CPU, and on a cluster of three machines, of which one was lost."""
     folder = tmp_path_factory.mktemp("cluster")
     (folder / "marks").mkdir()
     return json.loads(script(CLUSTER, folder / "marks", folder=folder, RAY_USAGE_STATS_ENABLED="0").splitlines()[-1])
+
+
+def test_a_cluster_without_a_cpu_is_given_up_after_the_time_out(told):
+    message, goes_on = told["without a cpu"]
+    assert message.startswith(
+        "no Ray worker finished a task in 1 s: 2 tasks wait or run, each needs 1 CPU, the cluster has 0"
+    )
+    assert goes_on
 
 
 def test_all_workers_of_a_machine_read_one_copy_and_unpack_it_once(told):
@@ -170,7 +183,8 @@ def fall(marks: Path, task: int) -> int:
 
 
 @pytest.mark.parametrize("falls", [1, ray_scheduler.TRIES - 1])
-def test_a_lost_worker_is_told_once_and_its_task_is_done_again(ray_session, tmp_path, caplog, falls):
+def test_a_lost_worker_is_told_once_and_its_task_is_done_again(ray_session, tmp_path, caplog, monkeypatch, falls):
+    monkeypatch.setattr(ray_scheduler, "NOTICE", TIMEOUT)  # a busy machine begins tasks late
     for mark in range(falls):
         (tmp_path / str(mark)).touch()
     with caplog.at_level(logging.WARNING, logger="ndg"):
