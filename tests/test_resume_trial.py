@@ -17,13 +17,14 @@ from ndg.cli import main
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
-QUICK = ["train.epochs=6", "train.schedule=constant"]
+QUICK = ["train.epochs=6", "train.schedule=constant", "data.limit=600", "model.widths=[64]"]
 TRIAL = [
     "importance.methods=[]",
     "trial.graphs=[]",
     "trial.minimal=20",
     "trial.splits=[test]",
     "extract.compute_batch=32",
+    "report.max_nodes=8",
 ]
 STAGES = ("trial", "interchange", "minimal", "edges_tried")
 CUTS = (2, 24, 38)
