@@ -12,6 +12,7 @@ import ndg
 from ndg.importance.settings import ScoreSettings
 from ndg.options import RunOptions
 from tests.house import ROOT, sources
+from tools.site import api
 
 MOST = 8
 CALLERS = ("ndg", "analysis", "benchmarks", "examples")
@@ -130,3 +131,21 @@ def test_the_test_of_callers_can_fail():
     assert old_calls("room.study(net, seed=3)", functions)
     assert not old_calls("study(net, seed=3)", functions)
     assert not old_calls(bare + "study(net, options=RunOptions(seed=3))", functions)
+
+
+def test_the_public_api_is_the_stored_one():
+    """A change is meant, or it is a break: docs/deprecation.md says what a change needs."""
+    stored, now = api.STORED.read_text(encoding="utf-8").splitlines(), list(api.lines())
+    gone, new = [line for line in stored if line not in set(now)], [line for line in now if line not in set(stored)]
+    changes = "\n".join([*(f"- {line}" for line in gone), *(f"+ {line}" for line in new)])
+    assert not changes, f"the public API changed; if that is meant, run python -m tools.site.api\n{changes}"
+    assert stored == now
+
+
+def test_the_stored_api_has_functions_classes_and_methods():
+    stored = api.STORED.read_text(encoding="utf-8")
+    assert '\nndg.mine(bits: Bits, criterion: Rule = "paper", *, pairs: Pairs = "all",' in stored
+    assert "options: RunOptions = RunOptions()" in stored
+    assert "\nndg.NDG.load(path: str | os.PathLike[str]) -> NDG\n" in stored
+    assert "\nndg.NDG.thresholds\n" in stored
+    assert "\nndg.errors.ConfigError\n" in stored

@@ -1,4 +1,7 @@
-"""Public API: every exported name with its signature, and its docstring as Markdown."""
+"""Public API: every exported name with its signature, and its docstring as Markdown.
+
+python -m tools.site.api        # write docs/reference/api.txt, which a test compares with the code
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import dataclasses
 import inspect
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -13,6 +17,7 @@ import ndg
 
 ENTRY = re.compile(r"^(\S+(?:, \S+)*) {2,}(\S.*)$")
 """A line `name    meaning` of a docstring; lines that continue it are indented."""
+STORED = Path(__file__).parents[2] / "docs" / "reference" / "api.txt"
 SPECIAL = re.compile(r"([\\*_<>\[\]|#])")
 
 
@@ -35,15 +40,20 @@ def _members(module: ModuleType) -> dict[str, Any]:
 
 def signature(value: Any) -> str:
     """Parameters and result of a function, in one line; defaults that are settings without their fields."""
-    try:
-        known = inspect.signature(value)
-    except (TypeError, ValueError):
+    if inspect.isclass(value) and not _makes_itself(value):
         return ""
+    known = inspect.signature(value)
     parameters = [
         parameter.replace(default=_short(parameter.default), annotation=_unquoted(parameter.annotation))
         for parameter in known.parameters.values()
     ]
     return str(known.replace(parameters=parameters, return_annotation=_unquoted(known.return_annotation)))
+
+
+def _makes_itself(kind: type) -> bool:
+    """Whether a class of ndg says how it is made; exceptions and protocols do not."""
+    own = [vars(base) for base in kind.__mro__ if base.__module__.startswith("ndg")]
+    return not getattr(kind, "_is_protocol", False) and any({"__init__", "__new__"} & names.keys() for names in own)
 
 
 class _Text(str):
@@ -89,7 +99,7 @@ def lines() -> Iterator[str]:
         for name, value in values.items():
             path = f"{module}.{name}"
             if inspect.isclass(value):
-                yield f"{path}{signature(value)}" if value.__module__.startswith("ndg") else path
+                yield f"{path}{signature(value)}"
                 yield from (f"{path}.{member}{text}" for member, _, text in members(value))
             elif callable(value):
                 yield f"{path}{signature(value)}"
@@ -128,3 +138,9 @@ def _escaped(text: str) -> str:
     """Markdown that shows the text; what stands in backticks stays."""
     pieces = re.split(r"(`[^`]*`)", text)
     return "".join(piece if piece.startswith("`") else SPECIAL.sub(r"\\\1", piece) for piece in pieces)
+
+
+if __name__ == "__main__":
+    STORED.parent.mkdir(exist_ok=True)
+    STORED.write_text("".join(f"{line}\n" for line in lines()), encoding="utf-8")
+    print(STORED)
