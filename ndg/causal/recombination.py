@@ -159,7 +159,8 @@ class Recombination(PassesStudy):
         else:
             sources = torch.from_numpy(givers(self.seed, padded, len(self.pool), neurons.units))
             view = self._view(known)
-            values = neurons.layout.broadcast(view[sources, torch.arange(neurons.units)], self._pooled)
+            taken = view.gather(0, sources[:, :, None].expand(-1, -1, view.shape[2]))
+            values = neurons.layout.broadcast(taken, self._pooled)
         return Write(neurons.places(torch.from_numpy(chosen), output, mask), values)
 
     def _view(self, known: BaselinePass) -> Tensor:
