@@ -4,9 +4,9 @@
 
 The other checkout can be made by `git worktree add ../before HEAD~1`.
 
-Each workload (`benchmarks.workloads`) runs in processes of both checkouts in turn. A ratio is the CPU time of the other
-checkout over ours, the median of the pairs: above 1 is faster than before. Without `--before` this checkout runs
-against itself, which shows the noise.
+Each workload (`benchmarks.workloads`) runs in processes of both checkouts in turn, with `--quick` all in one process of
+each. A ratio is the CPU time of the other checkout over ours, the median of the pairs: above 1 is faster than before.
+Without `--before` this checkout runs against itself, which shows the noise.
 """
 
 from __future__ import annotations
@@ -35,15 +35,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rounds, repetitions = (1, 1) if options.quick else (5, 3)
 
     def ratios() -> Iterator[Figure]:
-        for name in names:
+        together = [names] if options.quick else [[name] for name in names]  # quick: one process of each checkout
+        for group in together:
             pairs = [
-                [seconds(place, name, repetitions, options.quick) for place in turn]
+                [seconds(place, group, repetitions, options.quick) for place in turn]
                 for turn in order(options.before.resolve(), ROOT, rounds)
             ]
-            ratio = statistics.median(
-                pair[0] / pair[1] if number % 2 == 0 else pair[1] / pair[0] for number, pair in enumerate(pairs)
-            )
-            yield f"{name}_ratio", ratio, f"CPU time before over now, {rounds} pairs of {repetitions} repetitions"
+            for at, name in enumerate(group):
+                ratio = statistics.median(
+                    one[at] / other[at] if number % 2 == 0 else other[at] / one[at]
+                    for number, (one, other) in enumerate(pairs)
+                )
+                yield f"{name}_ratio", ratio, f"CPU time before over now, {rounds} pairs of {repetitions} repetitions"
 
     return run({"regression": ratios}, options)
 
@@ -54,14 +57,15 @@ def order(before: Path, now: Path, rounds: int) -> Iterator[tuple[Path, Path]]:
         yield (before, now) if number % 2 == 0 else (now, before)
 
 
-def seconds(checkout: Path, name: str, repetitions: int, quick: bool) -> float:
-    """Median CPU seconds of a workload in a process of that checkout."""
-    words = [sys.executable, str(WORKLOAD), name, str(repetitions), *(["--quick"] if quick else [])]
+def seconds(checkout: Path, names: Sequence[str], repetitions: int, quick: bool) -> list[float]:
+    """Median CPU seconds of workloads, in one process of that checkout."""
+    words = [sys.executable, str(WORKLOAD), *names, str(repetitions), *(["--quick"] if quick else [])]
     place = os.environ | {"PYTHONPATH": str(checkout)}
     done = subprocess.run(words, env=place, cwd=checkout, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RuntimeError(f"{name} failed in {checkout}:\n{done.stderr}")
-    return statistics.median(float(line) for line in done.stdout.split())
+        raise RuntimeError(f"{', '.join(names)} failed in {checkout}:\n{done.stderr}")
+    times = [float(line) for line in done.stdout.split()]
+    return [statistics.median(times[start : start + repetitions]) for start in range(0, len(times), repetitions)]
 
 
 if __name__ == "__main__":

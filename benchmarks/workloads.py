@@ -107,17 +107,18 @@ WORKLOADS: dict[str, Callable[[bool], Call]] = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("name", choices=WORKLOADS)
+    parser.add_argument("names", choices=WORKLOADS, nargs="+", metavar="NAME")
     parser.add_argument("repetitions", type=int)
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    call = WORKLOADS[options.name](options.quick)
-    call()
-    for _ in range(options.repetitions):
-        started = time.process_time()
+    for name in options.names:
+        call = WORKLOADS[name](options.quick)
         call()
-        print(time.process_time() - started)
+        for _ in range(options.repetitions):
+            started = time.process_time()
+            call()
+            print(time.process_time() - started)
     return 0
 
 
