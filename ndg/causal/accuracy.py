@@ -77,7 +77,9 @@ class AccuracySettings:
 
 @dataclass(frozen=True)
 class AccuracyRow:
-    """One predictor: its rate on all pairs and on those with neither label, with intervals; `lead` is the votes' lead.
+    """One predictor: its rate on all pairs and on those with neither label, with intervals.
+
+    `lead` is the votes' lead.
 
     Rates are (right, of so many), intervals 95 % of a bootstrap over bases. `coverage` is the share of the pairs that
     are decided at the margin chosen on validation, `covered` the rate of these.
@@ -254,7 +256,10 @@ class Bootstrap:
         self._weights: np.ndarray | None = None
 
     def row(self, name: str, right: Flags, own: Flags | None, careful: Labels | None = None) -> AccuracyRow:
-        """The row of a predictor that is right on these pairs; `own` are those on which the votes are."""
+        """The row of a predictor that is right on these pairs.
+
+        `own` are those on which the votes are.
+        """
         among, neither = self._differ, self._neither
         lead = None if own is None else float((own[among].astype(int) - right[among]).mean())
         decided = None if careful is None else among & (careful >= 0)

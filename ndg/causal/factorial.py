@@ -100,7 +100,10 @@ def later_nodes(nodes: NodeSpace, layer: str) -> np.ndarray:
 
 
 def _differences(bits: BitMatrix, layer: str) -> tuple[Grid, Grid]:
-    """Differences of the rate of later nodes between a unit on and off, and p-values; NaN where nothing varies."""
+    """Differences of the rate of later nodes between a unit on and off, and p-values.
+
+    NaN where nothing varies.
+    """
     nodes = bits.nodes
     rows, later = nodes.slice(layer), later_nodes(nodes, layer)
     counter = Packed.of([bits])

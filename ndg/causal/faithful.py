@@ -95,7 +95,10 @@ class Faithful(Result):
 
     @property
     def certified_size(self) -> float | None:
-        """Mean size of the sets that are proved to decide a label; None without any."""
+        """Mean size of the sets that are proved to decide a label.
+
+        None without any.
+        """
         proofs = () if self.certificates is None else self.certificates.certificates
         sizes = [len(proof.members) for proof in proofs if proof.status == PROVED]
         return float(np.mean(sizes)) if sizes else None

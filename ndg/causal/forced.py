@@ -49,7 +49,10 @@ class ForcedCounts:
 
     @property
     def share(self) -> Float64[np.ndarray, " set"]:
-        """Share of these examples on which the target is true afterwards; NaN of none."""
+        """Share of these examples on which the target is true afterwards.
+
+        NaN of none.
+        """
         with np.errstate(invalid="ignore"):
             return self.turned / self.n
 

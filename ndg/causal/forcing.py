@@ -109,7 +109,10 @@ class ForcedEffects(Result):
 
     @property
     def correlation(self) -> float | None:
-        """Pearson correlation with the factorial effects; None where one of them does not vary."""
+        """Pearson correlation with the factorial effects.
+
+        None where one of them does not vary.
+        """
         both = ~np.isnan(self.factorial)
         first, second = self.effect[both], self.factorial[both]
         if len(first) < 3 or not first.std() or not second.std():

@@ -57,7 +57,10 @@ Numbers = Int64[np.ndarray, " hybrid"]
 
 @dataclass(frozen=True, eq=False)
 class Pieces:
-    """Packed booleans of runs of hybrids, by the number of the first one; they add up in any order."""
+    """Packed booleans of runs of hybrids, by the number of the first one.
+
+    They add up in any order.
+    """
 
     parts: Mapping[int, tuple[int, Words]] = field(default_factory=dict)
 

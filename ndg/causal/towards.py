@@ -167,7 +167,10 @@ def trained_towards(
 
 
 class _Mixed:
-    """Hybrids of the rows of a step, and the labels that votes give them; the same rows are their bases."""
+    """Hybrids of the rows of a step, and the labels that votes give them.
+
+    The same rows are their bases.
+    """
 
     def __init__(self, votes: Votes | None, thresholds: Float[Tensor, " unit"]) -> None:
         self._thresholds = thresholds

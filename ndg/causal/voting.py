@@ -99,7 +99,10 @@ def fitted_votes(
 
 
 def strongest(weights: np.ndarray, count: int | None) -> np.ndarray:
-    """Which so many weights of each row are the strongest; all for None."""
+    """Which so many weights of each row are the strongest.
+
+    All for None.
+    """
     kept = np.zeros(weights.shape, np.bool_)
     np.put_along_axis(kept, np.argsort(-np.abs(weights), axis=1, kind="stable")[:, :count], True, axis=1)
     return kept

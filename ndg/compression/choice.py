@@ -20,7 +20,9 @@ Units = Int64[np.ndarray, " _"]
 def lowest(
     fitness: Mapping[str, Fitness], share: float, *, scope: str = "each", keep: Mapping[str, int] | None = None
 ) -> dict[str, Units]:
-    """Numbers of the least fit units of each layer, in rising order; layers that lose none are left out.
+    """Numbers of the least fit units of each layer, in rising order.
+
+    Layers that lose none are left out.
 
     With scope "each", every layer loses `share` of its units, rounded down. With "all", the units of all layers are
     ranked together. `keep` is the number of units that stay, by layer. Ties go to the unit with the lower number.
@@ -46,12 +48,18 @@ def fewest(
 
 
 def part_of(share: float, units: int) -> int:
-    """A share of a number of units, rounded down; 0.3 of 10 is 3."""
+    """A share of a number of units, rounded down.
+
+    0.3 of 10 is 3.
+    """
     return math.floor(share * units + 1e-9)
 
 
 def floors(units: Mapping[str, int], floor: float) -> dict[str, int]:
-    """Number of units that each layer keeps, for a floor of shares; at least `LEAST`."""
+    """Number of units that each layer keeps, for a floor of shares.
+
+    At least `LEAST`.
+    """
     return {layer: max(LEAST, math.ceil(floor * count - 1e-9)) for layer, count in units.items()}
 
 

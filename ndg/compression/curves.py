@@ -26,7 +26,9 @@ def layer_removals(
     rows: int = ROWS,
     options: RunOptions = RunOptions(),
 ) -> dict[str, Removals]:
-    """Order and errors of removing the units of each layer, by its name; all removable layers for None.
+    """Order and errors of removing the units of each layer, by its name.
+
+    All removable layers for None.
 
     A layer is named by the module that makes its units, such as `encoder.fc1`; attention by the module that holds its
     queries, keys and values. `rows` bounds the rows of activations behind a convolution or tokens. The share that can

@@ -174,7 +174,10 @@ def observe(
 
 
 def _values(module: nn.Module, index: np.ndarray, value: Tensor) -> Tensor:
-    """Activations `[example, position, unit, entry]`; a flattened channel has its positions as positions."""
+    """Activations `[example, position, unit, entry]`.
+
+    A flattened channel has its positions as positions.
+    """
     numbers = torch.from_numpy(index.flatten())
     if not isinstance(module, (nn.Linear, nn.RNNBase)):
         value = value.movedim(1, -1)

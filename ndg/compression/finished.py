@@ -75,7 +75,10 @@ class Steps:
             self._path(number - 1).unlink(missing_ok=True)
 
     def weights(self, number: int) -> dict[str, Tensor]:
-        """Weights and masks after a finished step. Raises ConfigError for others than were written."""
+        """Weights and masks after a finished step.
+
+        Raises ConfigError for others than were written.
+        """
         path = self._path(number)
         weights = path.read_bytes() if path.is_file() else b""
         if checksum([weights]) != self.take(number).weights:
@@ -92,7 +95,10 @@ class Steps:
 
 @contextmanager
 def finished_steps(folder: Path | None, facts: Any) -> Iterator[Steps]:
-    """Finished steps of the same pruning. Raises ConfigError for those of another one."""
+    """Finished steps of the same pruning.
+
+    Raises ConfigError for those of another one.
+    """
     journal = None if folder is None else Journal(folder / "steps.jsonl", digest_of(facts), Finished.from_dict)
     with opened(journal) as book:
         yield Steps(book, folder)

@@ -17,7 +17,9 @@ from ndg.compression.sizes import Gone
 
 
 def module_flops(model: nn.Module, inputs: Inputs) -> dict[str, float]:
-    """Operations of one example in each module itself, without its parts; "" is the network.
+    """Operations of one example in each module itself, without its parts.
+
+    "" is the network.
 
     A multiplication and an addition count as two. Attention runs as plain products and MKL-DNN is off: the counter of
     torch is exact then alone.

@@ -32,7 +32,10 @@ class GraphLabels:
 
 
 def labels_of(graph: NDG, layer: str, on: np.ndarray | None = None, examples: int = 0) -> GraphLabels:
-    """Labels of a layer's units; `on` counts, by node, how many of other `examples` it is on."""
+    """Labels of a layer's units.
+
+    `on` counts, by node, how many of other `examples` it is on.
+    """
     component = graph.condensation.component
     nodes = range(len(graph.nodes))[graph.nodes.slice(layer)]
     homes: dict[int, list[int]] = {}

@@ -58,7 +58,9 @@ class Coupling:
     refused: dict[str, str]
 
     def select(self, layers: Iterable[str] | None) -> dict[str, Group]:
-        """The named groups, all for None. A group is named by itself or by a module that makes its units.
+        """The named groups, all for None.
+
+        A group is named by itself or by a module that makes its units.
 
         Raises LayerError with the reason for a layer whose units cannot be removed.
         """

@@ -150,7 +150,9 @@ def prune_network(
     on_step: Callable[[Row], None] | None = None,
     finished: Path | None = None,
 ) -> tuple[IterativePruning, Pruned]:
-    """Prune a trained network in steps, with its controls; the network itself stays as it was.
+    """Prune a trained network in steps, with its controls.
+
+    The network itself stays as it was.
 
     Fine-tuning uses the training split and the settings of the training; the test split is used once per network, at
     the end. `removed` are units that the network has lost before. The folder `finished` keeps finished steps: a pruning
@@ -233,7 +235,10 @@ class _Work:
     def run(
         self, method: str, number: int, on_step: Callable[[Row], None] | None, finished: Steps, first: int
     ) -> Pruned:
-        """One series of steps, the first of which has the number `first`; finished ones are not done again."""
+        """One series of steps, the first of which has the number `first`.
+
+        Finished ones are not done again.
+        """
         result = Pruned(method, number, copy.deepcopy(self.network), list(self.removed), self.groups, {}, [])
         for step, share in enumerate(shares(self.settings.share, self.settings.steps, self.settings.schedule), 1):
             place = first + step - 1
@@ -325,7 +330,9 @@ def tune(
     device: torch.device,
     masks: Masks,
 ) -> tuple[float, float, int]:
-    """Train a network on in place; validation accuracy before and after, and the epoch that is kept.
+    """Train a network on in place.
+
+    Validation accuracy before and after, and the epoch that is kept.
 
     The learning rate follows the schedule of the training anew, without warm-up (Renda, Frankle & Carbin 2020). Raises
     FailureError for a loss that is not finite.

@@ -109,7 +109,10 @@ def removals(
     ridge: float | int = RIDGE,
     block: int = 1,
 ) -> Removals:
-    """Order and errors of removing the units that one layer reads. Raises ShapeError for sizes that do not fit."""
+    """Order and errors of removing the units that one layer reads.
+
+    Raises ShapeError for sizes that do not fit.
+    """
     return removals_of_readers([Reader(cov, outgoing, block)], ridge)
 
 

@@ -80,7 +80,10 @@ def _record(rows: Rows, slot: Slot, examples: int, places: Places, module: Any, 
 
 
 def _target(module: Any, slot: Slot, value: Tensor, output: Any, examples: int, places: Places) -> Tensor:
-    """Targets of one batch; of recurrent weights the hidden states that they read."""
+    """Targets of one batch.
+
+    Of recurrent weights the hidden states that they read.
+    """
     if isinstance(module, nn.RNNBase):
         states = output[0][:examples]
         if slot.recurrent:

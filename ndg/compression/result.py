@@ -121,7 +121,9 @@ class Compression(Result):
         )
 
     def save(self, folder: str | Path) -> Path:
-        """Write the network so that it runs without this toolkit; return the folder.
+        """Write the network so that it runs without this toolkit.
+
+        Return the folder.
 
         `network.pt2` is a program of torch.export, `weights.safetensors` the state dict, `compression.json` this
         result. Raises OutputError if the folder cannot be written.

@@ -38,7 +38,10 @@ def save(network: nn.Module, inputs: Inputs, description: dict[str, Any], folder
 
 
 def exported(network: nn.Module, inputs: Inputs) -> tuple[Any, int | None]:
-    """Program of a network in evaluation mode, for any number of examples; else the number that it takes."""
+    """Program of a network in evaluation mode, for any number of examples.
+
+    Else the number that it takes.
+    """
     named = inputs if isinstance(inputs, dict) else None
     arguments: tuple[Any, ...] = () if named else (inputs,)
     training = network.training

@@ -8,7 +8,9 @@ SCHEDULES = ("linear", "cubic")
 
 
 def shares(share: float, steps: int, schedule: str = "cubic") -> list[float]:
-    """Shares of the first network that are gone after each step; the last is `share`.
+    """Shares of the first network that are gone after each step.
+
+    The last is `share`.
 
     One step is one-shot pruning. `linear` takes equal shares, `cubic` more in early steps (Zhu & Gupta 2017):
     share (1 - (1 - k / steps)^3) after step k. Raises ConfigError for other schedules, fewer than one step or a share

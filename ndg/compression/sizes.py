@@ -58,7 +58,10 @@ def first(steps: Sequence[str], removals: Mapping[str, Removals], count: int) ->
 
 
 def for_units(steps: Sequence[str], removals: Mapping[str, Removals], share: float) -> Gone:
-    """Sizes without a share of all units. Raises BudgetError if the layers cannot lose so many."""
+    """Sizes without a share of all units.
+
+    Raises BudgetError if the layers cannot lose so many.
+    """
     total = sum(len(curve.order) for curve in removals.values())
     count = round(share * total)
     if count > len(steps):
@@ -72,7 +75,10 @@ def for_units(steps: Sequence[str], removals: Mapping[str, Removals], share: flo
 def for_flops(
     steps: Sequence[str], removals: Mapping[str, Removals], share: float, flops: Callable[[Gone], float]
 ) -> Gone:
-    """The largest sizes whose FLOPs are at most a share of the original's. Raises BudgetError if there are none."""
+    """The largest sizes whose FLOPs are at most a share of the original's.
+
+    Raises BudgetError if there are none.
+    """
     whole = flops(dict.fromkeys(removals, 0))
     count = smallest(len(steps), lambda count: flops(first(steps, removals, count)) <= share * whole)
     if count is None:
@@ -109,7 +115,10 @@ def for_agreement(
 
 
 def smallest(most: int, holds: Callable[[int], bool]) -> int | None:
-    """The smallest number from 1 to `most` at which a rising condition holds, by bisection; None if it never does."""
+    """The smallest number from 1 to `most` at which a rising condition holds, by bisection.
+
+    None if it never does.
+    """
     if most < 1 or not holds(most):
         return None
     low, high = 0, most

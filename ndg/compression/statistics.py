@@ -27,7 +27,10 @@ CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 @dataclass(frozen=True)
 class Slot:
-    """One reader of a group. `pooled`: a dense layer that reads all positions of channels."""
+    """One reader of a group.
+
+    `pooled`: a dense layer that reads all positions of channels.
+    """
 
     group: str
     part: Part
@@ -76,7 +79,10 @@ def outgoing(module: Any, slot: Slot) -> Float[np.ndarray, "activation output"]:
 
 
 def rows(module: Any, slot: Slot, value: Tensor, places: Places) -> Float[Tensor, "row position activation"]:
-    """Activations that a reader reads, at drawn positions; `position` has one entry but for pooled readers."""
+    """Activations that a reader reads, at drawn positions.
+
+    `position` has one entry but for pooled readers.
+    """
     index = torch.from_numpy(slot.part.index).to(value.device)
     if isinstance(module, CONVOLUTIONS):
         found = patches(module, value, places)  # row, channel, kernel
@@ -205,7 +211,10 @@ def drawn(batch: Batch, examples: int, most: int, seed: int) -> Places:
 
 @contextmanager
 def inputs_of(model: nn.Module, paths: Iterable[tuple[str, bool]]) -> Iterator[dict[tuple[str, bool], Tensor]]:
-    """The tensors that modules read in the next pass; of `(path, True)` the hidden states that it returns."""
+    """The tensors that modules read in the next pass.
+
+    Of `(path, True)` the hidden states that it returns.
+    """
     seen: dict[tuple[str, bool], Tensor] = {}
     handles = []
 

@@ -25,7 +25,9 @@ KINDS = {"magnitude": "GroupMagnitudeImportance", "taylor": "GroupTaylorImportan
 
 
 def scores(model: nn.Module, groups: Mapping[str, Group], examples: Iterable[Any], kind: str) -> dict[str, np.ndarray]:
-    """Score of each unit of the groups; without classes the loss is that of the network's own predictions.
+    """Score of each unit of the groups.
+
+    Without classes the loss is that of the network's own predictions.
 
     Raises MissingPackageError without the package, LayerError for attention heads and hidden units.
     """

@@ -37,7 +37,10 @@ class _Logits(nn.Module):
 
 
 def trace(model: nn.Module, inputs: Inputs) -> Trace:
-    """Labels of all units. Raises LayerError for quantised networks and those that cannot be exported."""
+    """Labels of all units.
+
+    Raises LayerError for quantised networks and those that cannot be exported.
+    """
     _refuse_quantised(model)
     few = pick(inputs, torch.arange(ROWS) % len(next(iter(by_name(inputs).values()))))
     wrapped = _Logits(model)

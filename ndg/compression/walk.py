@@ -86,7 +86,10 @@ class Walk:
         return self.labels.get(value) if isinstance(value, Node) else None
 
     def filled(self, value: Any) -> Any:
-        """Labels of a node, with -1 for a tensor without units; other values unchanged."""
+        """Labels of a node, with -1 for a tensor without units.
+
+        Other values unchanged.
+        """
         if isinstance(value, (list, tuple)):
             return type(value)(self.filled(part) for part in value)
         if not isinstance(value, Node):

@@ -25,7 +25,10 @@ Masks = dict[str, Bool[Tensor, "unit *weight"]]
 
 
 def weighted_modules(model: nn.Module, layers: Sequence[str] = ()) -> list[str]:
-    """Dense layers and convolutions, or the named ones. Raises LayerError for a layer of another kind."""
+    """Dense layers and convolutions, or the named ones.
+
+    Raises LayerError for a layer of another kind.
+    """
     paths = [path for path, module in model.named_modules() if isinstance(module, WEIGHTS)]
     for layer in layers:
         if layer not in paths:
@@ -74,7 +77,9 @@ def weight_fitness(
 
 
 def lowest_weights(fitness: Values, share: float, masks: Masks, *, scope: str = "all") -> Masks:
-    """Masks after a share of all weights is gone; weights that are gone stay so.
+    """Masks after a share of all weights is gone.
+
+    Weights that are gone stay so.
 
     With scope "all" the weights of all layers are ranked together, with "each" every layer loses the share. Ties go to
     the earlier weight.

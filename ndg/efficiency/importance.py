@@ -128,7 +128,9 @@ def slopes_of(
     second: bool = False,
     loss: Loss = summed_cross_entropy,
 ) -> Slopes:
-    """Slopes of the mean loss at the weights of parts; with `second` also the Hessian's diagonal.
+    """Slopes of the mean loss at the weights of parts.
+
+    With `second` also the Hessian's diagonal.
 
     Raises DataError without true classes, LayerError for weights that the loss does not depend on.
     """

@@ -94,7 +94,10 @@ def effective_parameters(importance: ArrayLike) -> float:
 
 
 def redundancy(importance: ArrayLike) -> float:
-    """1 - H / log N; 0.5 means that e^H is the square root of N."""
+    """1 - H / log N.
+
+    0.5 means that e^H is the square root of N.
+    """
     values = _checked(importance)
     return 1 - _normalised(_entropy(values), len(values), bool(values.max() > 0))
 
@@ -136,7 +139,10 @@ def mean_redundancy(layers: Sequence[Metrics]) -> float:
 
 
 def _checked(importance: Any) -> Values:
-    """Importance as one axis of float64; ShapeError for none, NaN or negative values."""
+    """Importance as one axis of float64.
+
+    ShapeError for none, NaN or negative values.
+    """
     values = np.asarray(importance, dtype=np.float64).reshape(-1)
     if not len(values):
         raise ShapeError("metrics are of at least one weight; got none; leave out layers without weights")

@@ -233,7 +233,10 @@ class _Watcher:
         return before, after
 
     def _projected(self, inputs: Tensor, weight: Tensor, output: Tensor) -> bool:
-        """Whether a linear function is a projection of attention; it is then observed."""
+        """Whether a linear function is a projection of attention.
+
+        It is then observed.
+        """
         part = self._projections.get((weight.data_ptr(), weight.shape))
         if part is None:
             return False
@@ -319,7 +322,10 @@ class _Watcher:
         self._add_products(seen, maps.transpose(1, 2).reshape(-1, trail.units))
 
     def _add_widths(self) -> None:
-        """Add what the readers of shared units get; readers of one tensor share its covariance."""
+        """Add what the readers of shared units get.
+
+        Readers of one tensor share its covariance.
+        """
         added: dict[int, Observation] = {}
         for width in self._chain.widths():
             first, own = width.layers[0], [name for name in width.layers if name in self.seen]

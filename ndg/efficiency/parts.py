@@ -206,7 +206,10 @@ def _recurrent(path: str, module: Any) -> list[Part]:
 
 
 def _role(path: str, modules: dict[str, nn.Module]) -> tuple[str, int]:
-    """What a linear layer makes in an attention module, and the number of heads; empty elsewhere."""
+    """What a linear layer makes in an attention module, and the number of heads.
+
+    Empty elsewhere.
+    """
     owner, _, leaf = path.rpartition(".")
     number = heads.number_of(modules[owner]) if owner in modules else 0
     if number:

@@ -131,7 +131,10 @@ def pathways(
 
 
 def chain(parts: Sequence[Part], seen: Observations) -> list[Part]:
-    """Parts from the input to the logits, each read by the next alone; LayerError where that breaks."""
+    """Parts from the input to the logits, each read by the next alone.
+
+    LayerError where that breaks.
+    """
     by_name = {part.name: part for part in parts}
     read = {seen[part.name].reader for part in parts}
     link = next(part for part in parts if part.name not in read)

@@ -72,7 +72,10 @@ def removals_of_parts(
     options: RunOptions,
     every: Mapping[str, Part],
 ) -> dict[str, Removal]:
-    """What can be removed of each part, read by those of `every`; parts in a journal were finished before."""
+    """What can be removed of each part, read by those of `every`.
+
+    Parts in a journal were finished before.
+    """
     widths: dict[str, Removal] = {}
     with opened(_journal(net, seen, options)) as book:
         together = _decoded(

@@ -70,7 +70,10 @@ class LayerEfficiency:
 
 @dataclass(frozen=True)
 class HeadEfficiency:
-    """Efficiency of one attention head's weights in one projection; `share` of the projection's importance."""
+    """Efficiency of one attention head's weights in one projection.
+
+    `share` of the projection's importance.
+    """
 
     layer: str
     kind: str
@@ -235,7 +238,10 @@ class EfficiencyComparison(Result):
     second: EfficiencyReport
 
     def rows(self) -> list[Row]:
-        """One row per layer and importance; a layer that one network lacks has None."""
+        """One row per layer and importance.
+
+        A layer that one network lacks has None.
+        """
         both = [{(each.layer, each.importance): each.row() for each in report.layers} for report in self._reports]
         names = self._names
         rows = []

@@ -13,7 +13,10 @@ class _Room(ModuleType):
     """This package, which can be called, since it has the name of its function."""
 
     def __call__(self, *parts: Any, path: str | os.PathLike[str], title: str = "Report") -> Path:
-        """Write a report of graphs, results, tables and run documents; return its path."""
+        """Write a report of graphs, results, tables and run documents.
+
+        Return its path.
+        """
         from ndg.report.objects import report
 
         return report(*parts, path=path, title=title)

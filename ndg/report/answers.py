@@ -44,7 +44,10 @@ class Answer:
         return f"{SIGNS[self.verdict]} {self.verdict}"
 
     def html(self) -> str:
-        """A term and its definition; the sign and the word say what the colour says."""
+        """A term and its definition.
+
+        The sign and the word say what the colour says.
+        """
         kind = self.verdict.replace(" ", "-")
         return f"<dt>{escape(self.question)}</dt><dd class={kind}><b>{self.sign}</b> {escape(self.sentence)}</dd>"
 
@@ -147,7 +150,10 @@ def predicts(record: Document) -> Answer | None:
 
 
 def removable(record: Document) -> Answer | None:
-    """Yes from a lower end of the agreement of `SAME` on; no verdict on a network that guesses."""
+    """Yes from a lower end of the agreement of `SAME` on.
+
+    No verdict on a network that guesses.
+    """
     question, compress = "What can be removed?", results(record, "compress")
     networks = {row["network"]: row for row in compress.get("networks", ())}
     if not {"original", "compressed"} <= networks.keys():

@@ -67,7 +67,10 @@ def subtitle(graph: NDG, dag: nx.DiGraph) -> str:
 
 
 def title(aim: str | None, causal: bool) -> str:
-    """Title of a picture; conjunctions and votes lead to a literal, implications imply it."""
+    """Title of a picture.
+
+    Conjunctions and votes lead to a literal, implications imply it.
+    """
     if causal:
         return f"What leads to {aim}, and what {aim} leads to" if aim else "Causal graph"
     return f"What implies {aim}, and what {aim} implies" if aim else "Neuron dependency graph"

@@ -142,7 +142,10 @@ class _Picked:
         self.votes: list[tuple[str, str, float]] = []
 
     def overview(self, votes: list[tuple[str, str, float]]) -> None:
-        """Votes in turns with the conjunctions behind them; all conjunctions where nothing votes."""
+        """Votes in turns with the conjunctions behind them.
+
+        All conjunctions where nothing votes.
+        """
         by_label: dict[str, list[tuple[str, str, float]]] = defaultdict(list)
         for vote in votes:
             by_label[vote[1]].append(vote)

@@ -199,7 +199,10 @@ def _edge(page: Any, edge: Edge, veil: str, **attributes: str) -> None:
 
 
 def _link(page: Any, link: Link, veil: str, texts: bool, **attributes: str) -> None:
-    """Add an edge of a conjunction, or a vote; `texts` shows the weights of votes."""
+    """Add an edge of a conjunction, or a vote.
+
+    `texts` shows the weights of votes.
+    """
     color, arrow = LINKS[link.kind]
     page.edge(
         _identifier(link.tail),

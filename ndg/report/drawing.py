@@ -219,7 +219,10 @@ def draw(
 
 
 def _fill(fill: str | None, measures: list[str]) -> tuple[str, Callable[[Node], float | None]]:
-    """Name of the fill, and its value on a node; ConfigError for an unknown one."""
+    """Name of the fill, and its value on a node.
+
+    ConfigError for an unknown one.
+    """
     if fill == PRIOR:
         return PRIOR, lambda node: node.prior
     methods = [name.rpartition(" (")[0] or name for name in measures]
@@ -232,7 +235,10 @@ def _fill(fill: str | None, measures: list[str]) -> tuple[str, Callable[[Node], 
 
 
 def _verdict(graph: NDG, verdict: str | None) -> str:
-    """Way of forcing whose verdicts are drawn; GraphError if the edges were not forced in this way."""
+    """Way of forcing whose verdicts are drawn.
+
+    GraphError if the edges were not forced in this way.
+    """
     ways = () if graph.verdicts is None else graph.verdicts.how
     if verdict is not None and verdict not in ways:
         known = f"the ways {', '.join(ways)}" if ways else "no verdicts"
@@ -287,7 +293,10 @@ def _band(layers: Sequence[str], side: int, place: float, aim: str | None, label
 def _places(
     graph: NDG, dag: nx.DiGraph, chosen: Selection, causal: CausalPart, middle: set[str]
 ) -> dict[str, tuple[int, float]]:
-    """Side and layer of each class; consequents stand on the right, conjunctions in front of theirs."""
+    """Side and layer of each class.
+
+    Consequents stand on the right, conjunctions in front of theirs.
+    """
     import networkx as nx
 
     drawn = nx.DiGraph([*chosen.edges, *causal.edges])

@@ -106,7 +106,10 @@ def pruning_sensitivity(
 
 
 def pathway_graph(pathways: Pathways) -> Figure:
-    """The paths as a graph, layer by layer; verified ones are solid, the strongest widest."""
+    """The paths as a graph, layer by layer.
+
+    Verified ones are solid, the strongest widest.
+    """
     layers, paths = pathways.layers, pathways.paths
     columns = [sorted({int(unit) for unit in paths[:, place]}) for place in range(len(layers))]
     heights = [

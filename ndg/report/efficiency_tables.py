@@ -71,7 +71,10 @@ def every(report: EfficiencyReport) -> list[Table]:
 
 
 def applied(result: Result) -> Table:
-    """The original beside the smaller network; seconds are those of one compute batch."""
+    """The original beside the smaller network.
+
+    Seconds are those of one compute batch.
+    """
     return Table.of_rows("Recommendations carried out", result.rows(), titles={"seconds": "seconds of one batch"})
 
 

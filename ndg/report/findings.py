@@ -43,7 +43,10 @@ CHANGED = {
 
 
 def says(record: Document) -> list[str]:
-    """Sentences about the size of the graph, interventions and trials; the verdict has the held-out precision."""
+    """Sentences about the size of the graph, interventions and trials.
+
+    The verdict has the held-out precision.
+    """
     sentences = [_size(record), *_trials(record), *trial_sections.words(record)]
     return [named(sentence) for sentence in sentences if sentence]
 
@@ -104,7 +107,10 @@ def _size(record: Document) -> str:
 
 
 def _trials(record: Document) -> list[str]:
-    """One sentence per intervention on the last split, with controls and verdict; equal ones share it."""
+    """One sentence per intervention on the last split, with controls and verdict.
+
+    Equal ones share it.
+    """
     sentences = []
     for names, split, figures in _distinct(record):
         if figures["aligned"] is None or not figures["neurons_set"]:

@@ -35,7 +35,9 @@ def _styles(font: Path) -> int:
 
 
 def characters(font: Path) -> frozenset[str]:
-    """Characters of a TrueType or OpenType file or the first font of a collection; none if it cannot be read.
+    """Characters of a TrueType or OpenType file or the first font of a collection.
+
+    None if it cannot be read.
 
     Unicode subtables of the formats 4, 6, 12 and 13 of the table `cmap` (OpenType 1.9) are read.
     """

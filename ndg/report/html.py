@@ -195,7 +195,10 @@ def _policy(report: Report) -> str:
 
 
 def _seen(seen: Sequence[Examples]) -> str:
-    """Examples of each literal, then exceptions of edges; all but the first few are folded."""
+    """Examples of each literal, then exceptions of edges.
+
+    All but the first few are folded.
+    """
     parts = []
     for kind, members in (
         ("literals", [each for each in seen if each.top and not each.edge]),

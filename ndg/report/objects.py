@@ -38,7 +38,9 @@ HOMES: dict[str, Callable[[Any], tuple[str, ...]]] = {
 
 
 def report(*parts: Any, path: str | os.PathLike[str], title: str = "Report") -> Path:
-    """Write a report of graphs, results, tables and run documents; return its path.
+    """Write a report of graphs, results, tables and run documents.
+
+    Return its path.
 
     The suffix chooses the format: .html, .md or .pdf. It begins with the verdict, as far as the parts answer its
     questions: a trial, held-out figures (`graph.held_out(bits)`), trials of edges, interchange accuracy, a compression.

@@ -73,7 +73,10 @@ class Look:
         return replace(drawing, left_out=f"{kept} {drawing.left_out}")
 
     def part(self, graph: NDG) -> NDG:
-        """The graph within the bounds on precision, layers and labels; itself without any."""
+        """The graph within the bounds on precision, layers and labels.
+
+        Itself without any.
+        """
         if self.min_precision is not None or self.layers is not None:
             graph = graph.filter(min_precision=self.min_precision, layers=self.layers)
         if self.layers is not None or not self.labels:
@@ -98,7 +101,9 @@ def render(
     title: str | None = None,
     **options: Any,
 ) -> Path:
-    """Write a graph, or votes, in the format of the suffix; `options` are the further fields of `Look`.
+    """Write a graph, or votes, in the format of the suffix.
+
+    `options` are the further fields of `Look`.
 
     A picture shows the transitive reduction, one edge of each mirrored pair, over at most `max_nodes` classes of
     equivalent literals, and lists what it leaves out. With a `target` (a class number or name, or a literal such as
@@ -126,7 +131,9 @@ def render(
 
 
 def plot(graph: NDG | Votes, ax: Axes | None = None, **options: Any) -> Axes:
-    """Matplotlib axes with the picture of a graph, or of votes; `options` are those of `render`.
+    """Matplotlib axes with the picture of a graph, or of votes.
+
+    `options` are those of `render`.
 
     Raises GraphError for another value, ConfigError for an unknown option or layout, RenderError without Graphviz.
     """

@@ -97,7 +97,10 @@ def overview(dag: nx.DiGraph, max_nodes: int, full: bool = False) -> Selection:
 
 
 def around(dag: nx.DiGraph, target: str, max_nodes: int, full: bool = False) -> Selection:
-    """Ancestors and descendants of the class `target`, up to `max_nodes`, nearest first; `full` as in `overview`."""
+    """Ancestors and descendants of the class `target`, up to `max_nodes`, nearest first.
+
+    `full` as in `overview`.
+    """
     import networkx as nx
 
     bad = {key for key, contradictory in dag.nodes(data="contradictory") if contradictory}
@@ -125,7 +128,10 @@ def around(dag: nx.DiGraph, target: str, max_nodes: int, full: bool = False) -> 
 
 
 def half(dag: nx.DiGraph, edges: Iterable[Edge], twin: dict[str, str]) -> list[Edge]:
-    """One edge of each mirrored pair; ties go to one whose ends are drawn."""
+    """One edge of each mirrored pair.
+
+    Ties go to one whose ends are drawn.
+    """
     edges = list(edges)
     order = {key: place for place, key in enumerate(dag)}
     polarity = {key: _polarity(dag.nodes[key]["members"]) for key in {key for edge in edges for key in edge}}
@@ -158,7 +164,10 @@ def edges_among(dag: nx.DiGraph, nodes: Collection[str], full: bool) -> list[Edg
 
 
 def fewer_edges(chosen: Selection, dag: nx.DiGraph, most: int) -> Selection:
-    """The selection with its most precise edges alone; the others count as `faint`."""
+    """The selection with its most precise edges alone.
+
+    The others count as `faint`.
+    """
     if len(chosen.edges) <= most:
         return chosen
     precise = sorted(chosen.edges, key=lambda edge: -(dag.edges[edge]["precision"] or 0.0))[:most]

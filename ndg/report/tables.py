@@ -47,7 +47,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of one cell per column; `strong` are the indices of bold rows."""
+    """Rows of one cell per column.
+
+    `strong` are the indices of bold rows.
+    """
 
     title: str
     columns: tuple[Column, ...]
@@ -102,7 +105,10 @@ class Table:
         return self.text()
 
     def text(self, *, color: bool = False, width: int | None = None, fit: bool = False) -> str:
-        """Text with aligned columns and a note wrapped to `width`; with `fit` the table is, too."""
+        """Text with aligned columns and a note wrapped to `width`.
+
+        With `fit` the table is, too.
+        """
         color = color and not os.environ.get("NO_COLOR")
         heads, cells = self._texts()
         sides = [column.left for column in self.columns]

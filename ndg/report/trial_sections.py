@@ -195,6 +195,9 @@ ANTECEDENT_FALSE_NOTE = (
 
 
 def edges_note(stage: Document) -> str:
-    """How the edges of a stage were judged, by its rule; that of earlier versions if it names none."""
+    """How the edges of a stage were judged, by its rule.
+
+    That of earlier versions if it names none.
+    """
     rule = stage.get("rule", ANTECEDENT_FALSE)
     return EDGES_NOTE + (ANTECEDENT_FALSE_NOTE if rule == ANTECEDENT_FALSE else BOTH_FALSE_NOTE)

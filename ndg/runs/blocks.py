@@ -54,7 +54,10 @@ def is_split(document: Document) -> bool:
 
 
 def join(document: Document, blocks: Iterable[Document]) -> Document:
-    """The document with its rows; with fewer values where blocks are missing, which its checksum shows."""
+    """The document with its rows.
+
+    With fewer values where blocks are missing, which its checksum shows.
+    """
     if not is_split(document):
         return document
     facts = document["metrics"]

@@ -23,7 +23,10 @@ def documents(connection: sqlite3.Connection) -> list[dict[str, Any]]:
 
 
 def put_away(connection: sqlite3.Connection) -> None:
-    """Make room for the present layout; the table of neosqlite stays where a row could not be read."""
+    """Make room for the present layout.
+
+    The table of neosqlite stays where a row could not be read.
+    """
     columns = _columns(connection)
     if "data" not in columns:
         for table in ("runs", "parts"):

@@ -28,7 +28,10 @@ Edit = dict[str, Any]
 
 
 def of(document: dict[str, Any]) -> list[Edit]:
-    """The edits of a document; those of an earlier version have none, and get some that give the same."""
+    """The edits of a document.
+
+    Those of an earlier version have none, and get some that give the same.
+    """
     if "edits" in document:
         return list(document["edits"])
     edits: list[Edit] = [{"n": 0, "id": f"{i:04}", "tag": tag} for i, tag in enumerate(document.get("tags", []))]

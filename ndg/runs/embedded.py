@@ -98,7 +98,10 @@ class EmbeddedLink:
         self._reader = self._writer = None
 
     def _read_only(self) -> sqlite3.Connection | None:
-        """A connection that cannot write; None for an empty file, which a writer has just made."""
+        """A connection that cannot write.
+
+        None for an empty file, which a writer has just made.
+        """
         if self._reader is None:
             self._reader = _opened(self._path)
             _check(_version(self._reader))

@@ -26,7 +26,10 @@ class Files:
         self._bucket = gridfs.GridFS(self._client.get_default_database("ndg"), BUCKET)
 
     def upload(self, run: RunRecord) -> None:
-        """Write the files in the folder of a run that has ended; those that are there are not written again."""
+        """Write the files in the folder of a run that has ended.
+
+        Those that are there are not written again.
+        """
         if not run["ended"]:
             return
         for artefact in run["artefacts"]:

@@ -23,13 +23,19 @@ TIMES: Final = ("started", "ended", "heartbeat")
 
 
 def stored(columns: Iterable[str], sort: Sort) -> list[str]:
-    """Paths to read for these columns and this order; numbers of list elements are left out."""
+    """Paths to read for these columns and this order.
+
+    Numbers of list elements are left out.
+    """
     paths = [*map(check_path, columns), *(path for path, _ in ordering(sort))]
     return [".".join(_before_number(path.split("."))) for path in paths]
 
 
 def values(documents: Sequence[dict[str, Any]], columns: Sequence[str]) -> dict[str, list[Any]]:
-    """Values of the documents by dotted path; None where a document has none."""
+    """Values of the documents by dotted path.
+
+    None where a document has none.
+    """
     table: dict[str, list[Any]] = {}
     for row, document in enumerate(documents):
         for column in columns:

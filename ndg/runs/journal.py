@@ -58,7 +58,10 @@ class Journal:
 
     @classmethod
     def reopen(cls, folder: Path) -> Journal:
-        """The journal of a folder, to be continued. Raises RunNotFoundError if another process writes to it."""
+        """The journal of a folder, to be continued.
+
+        Raises RunNotFoundError if another process writes to it.
+        """
         journal = cls(folder / FILE, _opened(folder / FILE, os.O_CREAT))
         try:
             journal.lock()
@@ -90,7 +93,10 @@ class Journal:
                 os.ftruncate(self._descriptor, length)
 
     def append(self, entry: Entry) -> int:
-        """Add a line, and give it to the operating system; return its length. Raises OutputError."""
+        """Add a line, and give it to the operating system.
+
+        Return its length. Raises OutputError.
+        """
         line = signed_line(entry)
         with _reporting(self.path):
             status = os.fstat(self._descriptor)
@@ -103,7 +109,10 @@ class Journal:
         return written
 
     def sync(self) -> None:
-        """Write to the disk what was given to the operating system. Raises OutputError."""
+        """Write to the disk what was given to the operating system.
+
+        Raises OutputError.
+        """
         if self._unsynced:
             self._unsynced = False
             with _reporting(self.path):
@@ -140,7 +149,10 @@ def entries(content: bytes) -> tuple[list[Entry], int, str]:
 
 
 def replayed(lines: list[Entry]) -> dict[str, Any]:
-    """The document that the lines of a journal give. Raises LookupError, TypeError or ValueError."""
+    """The document that the lines of a journal give.
+
+    Raises LookupError, TypeError or ValueError.
+    """
     document: dict[str, Any] = {}
     for line in lines:
         document = changed(document, line)
@@ -148,7 +160,10 @@ def replayed(lines: list[Entry]) -> dict[str, Any]:
 
 
 def changed(document: dict[str, Any], entry: Entry) -> dict[str, Any]:
-    """The document after a line. Rows are added in place; dictionaries on the way to a new value are copied."""
+    """The document after a line.
+
+    Rows are added in place; dictionaries on the way to a new value are copied.
+    """
     if "document" in entry:
         document = dict(entry["document"])
         document |= {name: list(document[name]) for name in ("metrics", "times") if name in document}

@@ -63,7 +63,10 @@ class Keeper:
         self._news = True
 
     def send(self) -> bool:
-        """Send the record now; False, with a warning the first time, if the store does not answer."""
+        """Send the record now.
+
+        False, with a warning the first time, if the store does not answer.
+        """
         with self._sending:
             self._news = False
             record = self._run.saved()

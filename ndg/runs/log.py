@@ -137,7 +137,10 @@ class Log(AbstractContextManager["Log"]):
         return record if here is None else records.placed(record, here.resolve())
 
     def get(self, run: str = "last", kind: str | None = None) -> RunRecord:
-        """The run of an id, a part of one, `last`, or `last:KIND`; else RunNotFoundError."""
+        """The run of an id, a part of one, `last`, or `last:KIND`.
+
+        Else RunNotFoundError.
+        """
         if run.startswith("last:"):
             run, kind = "last", run.removeprefix("last:")
         of_kind = {"kind": kind} if kind else {}
@@ -259,7 +262,9 @@ class Log(AbstractContextManager["Log"]):
         return self._change(run, [("note", text)])
 
     def adopt(self, root: str | Path) -> list[str]:
-        """Bring runs under `root` into this store where it lacks them or is behind; return their ids.
+        """Bring runs under `root` into this store where it lacks them or is behind.
+
+        Return their ids.
 
         An older version never replaces a newer one; tags and notes of both stay.
         """

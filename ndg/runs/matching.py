@@ -34,7 +34,10 @@ def matcher(query: Mapping[str, Any]) -> Predicate:
 
 
 def values(document: Any, parts: Sequence[str]) -> Iterator[Any]:
-    """All values that a path names in a document; MISSING for a path that ends early."""
+    """All values that a path names in a document.
+
+    MISSING for a path that ends early.
+    """
     for depth, part in enumerate(parts):
         if isinstance(document, list):
             yield from _in_list(document, parts[depth:])
@@ -49,7 +52,10 @@ def values(document: Any, parts: Sequence[str]) -> Iterator[Any]:
 
 
 def sort_key(document: Any, path: str, direction: int) -> tuple[int, Any]:
-    """Key of a document for sorting by a path; of a list its least value upwards, its greatest downwards."""
+    """Key of a document for sorting by a path.
+
+    Of a list its least value upwards, its greatest downwards.
+    """
     if isinstance(value := document.get(path), str):  # the usual case, and the path has no dot
         return (_TEXT, value)
     named = list(values(document, split(path)))

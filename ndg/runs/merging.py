@@ -26,7 +26,10 @@ def put(store: Store, document: dict[str, Any]) -> RunRecord:
 
 
 def join(document: dict[str, Any], other: dict[str, Any] | None) -> RunRecord:
-    """The newer of two versions of a run, signed, with the edits of both; a damaged `other` counts as none."""
+    """The newer of two versions of a run, signed, with the edits of both.
+
+    A damaged `other` counts as none.
+    """
     if other is None or (record.damage(other) and record.is_damaged_edits(other)):
         return record.signed({**document, **edits.fields(edits.of(document))})
     both = edits.fields(edits.merged(edits.of(document), edits.of(other)))

@@ -28,7 +28,10 @@ def take_apart(document: dict[str, Any]) -> dict[str, str]:
 
 
 def put_together(parts: Mapping[str, str]) -> dict[str, Any]:
-    """The document of some of its parts; what is in no part is an empty dictionary. Raises ValueError."""
+    """The document of some of its parts.
+
+    What is in no part is an empty dictionary. Raises ValueError.
+    """
     document: dict[str, Any] = {}
     for path, text in sorted((tuple(json.loads(key)), text) for key, text in parts.items()):
         value = json.loads(text, object_hook=_emptied if ELSEWHERE in text else None)
@@ -53,7 +56,10 @@ def name(path: Path) -> str:
 
 
 def _text(value: Any, path: Path, parts: dict[str, str]) -> str | None:
-    """The JSON text of a small value; None for a large one, which is added to the parts."""
+    """The JSON text of a small value.
+
+    None for a large one, which is added to the parts.
+    """
     if not isinstance(value, dict):
         text = dumps(value)
         if len(text) <= SIZE or not isinstance(value, list):

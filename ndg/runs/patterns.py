@@ -50,7 +50,10 @@ def repeats(pattern: str) -> int:
 
 
 def _nodes(tree: Any, inside: int) -> Iterator[tuple[int, Any]]:
-    """Operators of a pattern, each with the number of loops around it; short repeats are no loops."""
+    """Operators of a pattern, each with the number of loops around it.
+
+    Short repeats are no loops.
+    """
     for name, argument in tree:
         loop = name in _LOOPS and (argument[1] is _constants.MAXREPEAT or argument[1] >= _MANY)
         if loop or name not in _LOOPS:

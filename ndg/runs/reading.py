@@ -20,7 +20,10 @@ Texts = dict[int, dict[str, str]]
 
 
 class Reading:
-    """The rows of one query. `damaged` has reasons by the numbers of runs."""
+    """The rows of one query.
+
+    `damaged` has reasons by the numbers of runs.
+    """
 
     def __init__(self, reader: sqlite3.Connection, id: str | None) -> None:
         self.ids: dict[int, str] = {}
@@ -136,7 +139,10 @@ def checksum(*texts: str) -> bytes:
 
 
 def document(id: str, texts: Mapping[str, str], rows: Iterable[str] = ()) -> dict[str, Any]:
-    """The document of these parts and blocks; damaged ones are left out, which its checksums show."""
+    """The document of these parts and blocks.
+
+    Damaged ones are left out, which its checksums show.
+    """
     try:
         whole = blocks.join(parts.put_together(texts), map(json.loads, rows))
     except (ValueError, TypeError, AttributeError, LookupError, RecursionError):

@@ -153,7 +153,10 @@ def first_line(document: dict[str, Any]) -> journal.Entry:
 
 
 def read(folder: Path) -> RunRecord | None:
-    """The record in a folder, with this folder; None if there is none, or (with a warning) a damaged one."""
+    """The record in a folder, with this folder.
+
+    None if there is none, or (with a warning) a damaged one.
+    """
     try:
         name, content = _content(folder)
     except OSError:
@@ -181,7 +184,10 @@ def read(folder: Path) -> RunRecord | None:
 
 
 def _content(folder: Path) -> tuple[str, bytes]:
-    """Name and content of the file that a run is read from. Raises OSError."""
+    """Name and content of the file that a run is read from.
+
+    Raises OSError.
+    """
     try:
         if content := (folder / RECORD).read_bytes():
             return RECORD, content
@@ -209,7 +215,10 @@ def signed(document: dict[str, Any]) -> RunRecord:
 
 
 def damage(document: Any, metrics: bool = True) -> str:
-    """Why a document, also one read without its metrics, is no whole record; or nothing."""
+    """Why a document, also one read without its metrics, is no whole record.
+
+    Nothing for a whole one.
+    """
     if not isinstance(document, dict):
         return "a record is a dictionary"
     if (number := document.get("format")) not in (1, 2, FORMAT):

@@ -33,7 +33,10 @@ class Sacred:
         self._files = gridfs.GridFS(self._database)
 
     def put(self, record: RunRecord) -> int:
-        """Write a run with its metrics, and with its files once it has ended; return its number."""
+        """Write a run with its metrics, and with its files once it has ended.
+
+        Return its number.
+        """
         from pymongo.errors import DuplicateKeyError
 
         runs = self._database["runs"]
@@ -62,7 +65,10 @@ class Sacred:
         self._client.close()
 
     def _artefacts(self, record: RunRecord, number: int, old: dict[str, Any] | None) -> list[dict[str, Any]]:
-        """Entries of the run's files that are here; those that were written before are not written again."""
+        """Entries of the run's files that are here.
+
+        Those that were written before are not written again.
+        """
         known = {(entry["name"], entry.get("sha256")): entry for entry in (old or {}).get("artifacts", [])}
         entries = []
         for artefact in record["artefacts"]:
@@ -119,7 +125,10 @@ def document(record: RunRecord, number: int) -> dict[str, Any]:
 
 
 def metrics(record: RunRecord, number: int) -> Iterator[dict[str, Any]]:
-    """A document for each metric that has numbers; steps are epochs, or else numbers of rows."""
+    """A document for each metric that has numbers.
+
+    Steps are epochs, or else numbers of rows.
+    """
     rows = record["metrics"]
     times = record.get("times") or [record["started"]] * len(rows)
     epochs = [row.get("epoch") for row in rows]

@@ -35,7 +35,10 @@ class Selection:
 
     @cached_property
     def wanted(self) -> list[str]:
-        """Paths to keep, none of which lies in another; nothing where all are kept."""
+        """Paths to keep, none of which lies in another.
+
+        Nothing where all are kept.
+        """
         paths = sorted({check_path(path) for path, keep in self.fields.items() if keep})
         return [path for path in paths if not any(path.startswith(f"{other}.") for other in paths)]
 
@@ -84,7 +87,10 @@ class Selection:
 
 
 def _kept(document: Any, paths: Iterable[Sequence[str]]) -> Any:
-    """What some paths name in a document; where a path meets a list, it goes on in each dictionary of the list."""
+    """What some paths name in a document.
+
+    Where a path meets a list, it goes on in each dictionary of the list.
+    """
     if isinstance(document, list):
         return [_kept(item, paths) for item in document if isinstance(item, dict | list)]
     inside: dict[str, list[Sequence[str]]] = {}

@@ -29,7 +29,10 @@ SAFE: Final = {"w": "majority", "journal": True}
 
 
 def client_of(uri: str) -> MongoClient[dict[str, Any]]:
-    """A client with time-outs and safe writes, unless the URI has others; it connects at its first use."""
+    """A client with time-outs and safe writes, unless the URI has others.
+
+    It connects at its first use.
+    """
     from pymongo import MongoClient
 
     address = uri.partition("#")[0]
@@ -69,7 +72,10 @@ class ServerLink:
         return [selection.trim(document) for document in documents]
 
     def change(self, id: str, edit: Callable[[dict[str, Any] | None], dict[str, Any] | None]) -> None:
-        """Read, edit and write a document; again from the start where another process wrote it meanwhile."""
+        """Read, edit and write a document.
+
+        Again from the start where another process wrote it meanwhile.
+        """
         from pymongo.errors import DuplicateKeyError
 
         while True:
@@ -107,7 +113,9 @@ class ServerLink:
     def _write_rows(
         self, new: dict[str, Any], old: dict[str, Any] | None, stored: dict[str, Any] | None
     ) -> tuple[dict[str, Any], int]:
-        """Write the rows that `old` lacks; return the document without rows, and the number of its set.
+        """Write the rows that `old` lacks.
+
+        Return the document without rows, and the number of its set.
 
         A block that another process wrote from a newer version stays.
         """

@@ -74,7 +74,9 @@ def text(record: RunRecord, now: datetime | None = None, width: int | None = Non
 
 
 def screen(record: RunRecord, figures: str, columns: int, lines: int, now: datetime | None = None) -> str:
-    """The chief facts and `figures` of a run, on one screen; without figures the first results.
+    """The chief facts and `figures` of a run, on one screen.
+
+    Without figures the first results.
 
     The last line says how many lines `--all` has.
     """
@@ -88,7 +90,10 @@ def screen(record: RunRecord, figures: str, columns: int, lines: int, now: datet
 
 
 def leaves(record: RunRecord, path: str, width: int | None = None) -> str:
-    """A line per value below a path of a run. Raises UserError for a path that it does not have."""
+    """A line per value below a path of a run.
+
+    Raises UserError for a path that it does not have.
+    """
     value = record.figure(path)
     if value is None:
         paths = [name for name, _ in flatten({"config": record["config"], "results": record["results"]})]
@@ -126,7 +131,10 @@ def flatten(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 
 def differences(records: Sequence[RunRecord], section: str) -> Iterator[list[Any]]:
-    """Path and values of the fields of a section in which the runs differ; None where a run lacks one."""
+    """Path and values of the fields of a section in which the runs differ.
+
+    None where a run lacks one.
+    """
     leaves = [dict(flatten(record.get(section) or {}, section)) for record in records]
     for path in dict.fromkeys(path for of_run in leaves for path in of_run):
         values = [of_run.get(path) for of_run in leaves]

@@ -46,7 +46,10 @@ def packed(document: Mapping[str, Any], paths: Iterable[str]) -> str:
 
 
 def unpacked(text: str, paths: Iterable[str]) -> Flat:
-    """The values that such a JSON has; of a damaged one none, as if all were too long."""
+    """The values that such a JSON has.
+
+    Of a damaged one none, as if all were too long.
+    """
     try:
         values = json.loads(text)
     except (ValueError, RecursionError):

@@ -30,7 +30,9 @@ def copy(source: Log, target: Log, where: Mapping[str, Any] | None = None) -> li
 
 
 def remove(log: Log, record: RunRecord, root: Path) -> Path | None:
-    """Take a run out of the log, and move its folder to the trash; return where it is then.
+    """Take a run out of the log, and move its folder to the trash.
+
+    Return where it is then.
 
     Raises UserError for a run that is still on, and OutputError if its folder cannot be moved.
     """

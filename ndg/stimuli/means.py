@@ -39,7 +39,10 @@ class Means:
         self.low, self.high = min(self.low, float(flat.min())), max(self.high, float(flat.max()))
 
     def images(self, column: int, on: bool) -> tuple[str, str]:
-        """Thumbnails of the mean images where a node has this value, and where not; empty over nothing."""
+        """Thumbnails of the mean images where a node has this value, and where not.
+
+        Empty over nothing.
+        """
         if self._on is None or self._whole is None:
             return "", ""
         sums = {True: (self._on[column], int(self._counts[column]))}

@@ -17,7 +17,9 @@ Image = Float[ndarray, "channel height width"]
 
 
 def thumbnail(image: Image, low: float, high: float) -> str:
-    """Data URI of an image; pixels from `low` to `high` become black to white.
+    """Data URI of an image.
+
+    Pixels from `low` to `high` become black to white.
 
     Three channels are red, green and blue; of any other number the mean is shown in grey.
     """

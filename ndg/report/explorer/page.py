@@ -30,7 +30,9 @@ def explore(
     title: str | None = None,
     examples: Iterable[Examples] = (),
 ) -> Path:
-    """Write the explorer of a graph: one HTML file that works offline; return its path.
+    """Write the explorer of a graph: one HTML file that works offline.
+
+    Return its path.
 
     Pan, zoom and search; a click on a literal lights up what follows from it (`NDG.closure`), what implies it and what
     contradicts it. Sliders and boxes leave out edges and literals by precision, score, verdict and layer. `scores`
