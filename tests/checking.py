@@ -9,6 +9,7 @@ all.
 from __future__ import annotations
 
 import ast
+import hashlib
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -54,7 +55,10 @@ def check_shapes(package: Path) -> None:
     relative = [
         path.relative_to(package.parent).with_suffix("") for path, source in sources.items() if "@njit(" not in source
     ]
-    jaxtyping.install_import_hook([".".join(path.parts) for path in relative], f"{__name__}.{checked.__name__}")
+    # The names of compiled modules contain the checker's: modules depend on this file and on all aliases.
+    digest = hashlib.sha256("\n".join([Path(__file__).read_text(), *sorted(aliases)]).encode()).hexdigest()[:16]
+    globals()[f"checked_{digest}"] = checked
+    jaxtyping.install_import_hook([".".join(path.parts) for path in relative], f"{__name__}.checked_{digest}")
 
 
 class _ShapeTransformer(_import_hook.JaxtypingTransformer):
