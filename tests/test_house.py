@@ -129,7 +129,7 @@ def loaded(code: str) -> set[str]:
 def test_importing_is_silent(code, tmp_path):
     before = set(ROOT.iterdir())
     assert not loaded(code) & set(HEAVY)
-    assert set(ROOT.iterdir()) == before
+    assert set(ROOT.iterdir()) - before <= {ROOT / "__pycache__"}  # another process of the tests may write it
 
 
 @pytest.mark.slow

@@ -159,7 +159,7 @@ def test_a_graph_of_another_network_or_of_other_layers_is_refused():
 def test_scores_of_torch_pruning():
     model, inputs = network("cnn")
     if find_spec("torch_pruning") is None:
-        with pytest.raises(MissingPackageError, match="this method needs Torch-Pruning"):
+        with pytest.raises(MissingPackageError, match="a method of Torch-Pruning needs torch_pruning"):
             compress(model, [inputs], units=0.4, method="torch-pruning-taylor", settings=FEW, options=QUIET)
         return
     for method in OPTIONAL:
