@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a shell's backgro
 
 
 def pytest_collection_modifyitems(items):
-    """Tests that use the shared session of Ray are marked; files with many slow tests run first.
+    """Tests that use the shared session of Ray are marked; files with it run first, then those with many slow tests.
 
     With several processes a long file that begins last would leave all but one of them idle.
     """
@@ -42,7 +43,7 @@ def pytest_collection_modifyitems(items):
         if "ray_session" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.ray)
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: -slow[item.path])
+    items.sort(key=lambda item: (not asks_for_ray(item.path), -slow[item.path]))
 
 
 def pytest_collection_finish():
@@ -63,21 +64,33 @@ def messages():
     MESSAGES.handlers[:] = AT_IMPORT[2]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def ray_session():
     """One Ray session of two CPUs for all tests that ask for it; executors find it running and leave it so."""
     import ray
 
-    ray.init(
-        address="local",
-        num_cpus=2,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="error",
-        object_store_memory=256 << 20,
-    )
-    yield ray
-    ray.shutdown()
+    if not ray.is_initialized():
+        ray.init(
+            address="local",
+            num_cpus=2,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="error",
+            object_store_memory=256 << 20,
+        )
+    return ray
+
+
+def pytest_runtest_setup(item):
+    """The session of Ray ends before the first file without it: its processes take 3 % of a core while they wait."""
+    ray = sys.modules.get("ray")
+    if ray is not None and ray.is_initialized() and not asks_for_ray(item.path):
+        ray.shutdown()
+
+
+@cache
+def asks_for_ray(path: Path) -> bool:
+    return "ray_session" in path.read_text()
 
 
 @pytest.fixture(scope="session")
