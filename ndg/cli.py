@@ -18,13 +18,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from ndg.addresses import without_pieces
 from ndg.allocation import keep_blocks
 from ndg.commands.parser import parse
 from ndg.errors import NDGError, check_list
 from ndg.escape import printable
 from ndg.locations import Locations
 from ndg.progress import log
-from ndg.runs.provenance import mask
 
 NO_MEMORY = re.compile("out of memory|can't allocate memory|failed to allocate", re.IGNORECASE)
 UNWRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF, errno.EPIPE)
@@ -63,7 +63,7 @@ def main(
 def _run(program: str, arguments: list[str], data: str | None, runs: str | None, store: str | None) -> int:
     keep_blocks()
     options = parse(program, arguments)
-    _set_up_messages(options)
+    _set_up_messages(options, arguments)
     try:
         where = Locations.choose(options.data or data, options.runs or runs, options.store or store)
         with _sigterm_exits():
@@ -79,7 +79,7 @@ def _run(program: str, arguments: list[str], data: str | None, runs: str | None,
             raise
         message, code = f"the memory must hold the network and a batch; {_short(error)}; choose smaller ones", 1
     with suppress(OSError):  # stderr may be full
-        print(f"{program}: {printable(mask(message))}", file=sys.stderr)
+        print(f"{program}: {printable(without_pieces(message, arguments))}", file=sys.stderr)
     return code
 
 
@@ -99,7 +99,7 @@ def _short(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
-def _set_up_messages(options: Namespace) -> None:
+def _set_up_messages(options: Namespace, arguments: Sequence[str]) -> None:
     """Write messages to stderr: warnings (--quiet), information, or everything (--verbose)."""
     level = logging.WARNING if options.quiet else logging.DEBUG if options.verbose else logging.INFO
     log.setLevel(level)
@@ -107,7 +107,7 @@ def _set_up_messages(options: Namespace) -> None:
     for old in list(log.handlers):
         log.removeHandler(old)
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Plain())
+    handler.setFormatter(_Plain(arguments))
     log.addHandler(handler)
 
 
@@ -117,9 +117,13 @@ class _Plain(logging.Formatter):
     Warnings and errors begin with their level.
     """
 
+    def __init__(self, arguments: Sequence[str]) -> None:
+        super().__init__()
+        self._arguments = arguments
+
     def format(self, record: logging.LogRecord) -> str:
         prefix = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
-        return prefix + printable(mask(record.getMessage()))
+        return prefix + printable(without_pieces(record.getMessage(), self._arguments))
 
 
 @contextmanager

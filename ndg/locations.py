@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ndg.addresses import check_address
 from ndg.config import Experiment
 from ndg.config.loading import check_utf8
 from ndg.paths import path_of
@@ -28,6 +29,7 @@ class Locations:
         data = data or os.environ.get("NDG_DATA")
         folder = Path(runs or os.environ.get("NDG_RUNS") or "runs")
         uri = store or os.environ.get("NDG_STORE") or str(folder / STORE_FILE)
+        check_address(uri)
         for what, text in (("the folder of data", data or ""), ("the folder of runs", str(folder)), ("the store", uri)):
             check_utf8(what, text)
             if "://" not in text:

@@ -15,8 +15,8 @@ import networkx as nx
 ROOT = Path(__file__).parent.parent
 
 LAYERS = [
-    "errors escape lazy extras allocation paths atomic signed_lines checksum_kernel checksums compiled cancellation "
-    "literal nodes seeds intervals progress terminal plots options results",
+    "errors addresses escape lazy extras allocation paths atomic signed_lines checksum_kernel checksums compiled "
+    "cancellation literal nodes seeds intervals progress terminal plots options results",
     "bits mining planted",
     "config locations",
     "graph | data models activations | executors",

@@ -120,7 +120,7 @@ def fetch(options: Namespace, where: Locations) -> int:
 def to_sacred(options: Namespace, where: Locations) -> int:
     """Write runs to a database in sacred's layout."""
     from ndg import runs
-    from ndg.runs.provenance import mask
+    from ndg.addresses import mask
     from ndg.runs.sacred import Sacred
 
     runs.connect(options.sacred)  # a mistake in the URI is told first

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from keyword import iskeyword
-from typing import Any
+from typing import Any, ClassVar, NoReturn
 
 from ndg import __version__, commands
+from ndg.addresses import without_pieces
 from ndg.config.validation import BASELINES, SPLITS
 from ndg.escape import printable
 from ndg.locations import Locations
@@ -31,6 +32,8 @@ class Parser(argparse.ArgumentParser):
     """The parser of one command; `choices` are listed by its help, before the example."""
 
     choices: tuple[str, ...] = ()
+    arguments: ClassVar[Sequence[str]] = ()
+    """Of the present command line."""
     commands: dict[str, Parser]
 
     def format_help(self) -> str:
@@ -49,6 +52,10 @@ class Parser(argparse.ArgumentParser):
         else:
             super()._print_message(printable(message), file)
 
+    def error(self, message: str) -> NoReturn:
+        """Exit with a mistake of the user; the message has no password."""
+        super().error(without_pieces(message, Parser.arguments))
+
     def add(self, name: str, help: str, **settings: Any) -> None:
         """Add an option, or an argument; `settings` are those of argparse."""
         self.add_argument(name, help=help, **KINDS.get(name, {}) | settings)
@@ -64,7 +71,7 @@ class Parser(argparse.ArgumentParser):
 
 def parse(program: str, arguments: list[str]) -> argparse.Namespace:
     """The parsed options, among configs, runs and overrides."""
-    arguments = _joined(arguments)
+    Parser.arguments = arguments = _joined(arguments)
     parser = make_parser(program, arguments)
     options, rest = parser.parse_known_args(arguments)
     if rest and (not hasattr(options, "what") or any(word.startswith("-") for word in rest)):

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from ndg import config, terminal
+from ndg.addresses import mask
 from ndg.config import Experiment
 from ndg.errors import ConfigError, UserError
 from ndg.escape import printable
 from ndg.literal import whole_number
 from ndg.locations import Locations
 from ndg.progress import log
-from ndg.runs.provenance import mask
 
 OVERRIDE = re.compile(r"[a-z_]+(\.[a-z_]+)*=")
 STORE = re.compile(r"\s*store(\.\w+)?\s*=")

@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from ndg.addresses import check_address
 from ndg.config import scalars
 from ndg.config.criterion import Criterion, section_of
 from ndg.config.limits import BYTES, DEPTH, check_yaml
@@ -188,6 +189,8 @@ def _store(document: dict[str, Any]) -> str | None:
     words = [word for word in ("upload", "sacred") if values.get(word)]
     if words and not str(uri).startswith("mongodb"):
         raise ConfigError(f"store.{words[0]} writes to a MongoDB server; give store.uri=mongodb://... too")
+    if uri is not None:
+        check_address(str(uri))
     return None if uri is None else "#".join([str(uri), *filter(None, [",".join(words)])])
 
 

@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
+from ndg.addresses import mask
+
 PACKAGES = (
     *("torch", "numpy", "numba", "networkx", "ray", "transformers", "scikit-learn", "scipy", "pandas", "safetensors"),
     *("omegaconf", "pymongo", "graphviz", "pygraphviz"),
 )
-
-_PASSWORD = re.compile(r"(?<=://)([^\s:@/]*):\S*@")
-_SECRET = re.compile(r"((?:password\w*|secret\w*|token)[=:])[^&,\s'\"]+", re.IGNORECASE)
-
-
-def mask(text: str) -> str:
-    """A text with *** for passwords, tokens and secrets."""
-    return _SECRET.sub(r"\1***", _PASSWORD.sub(r"\1:***@", text))
 
 
 def masked(value: Any) -> Any:

@@ -21,13 +21,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from ndg.addresses import mask
 from ndg.errors import OutputError, RunNotFoundError, StoreError
 from ndg.progress import log
 from ndg.runs import edits, journal, record
 from ndg.runs.journal import Journal
 from ndg.runs.keeper import Keeper
 from ndg.runs.plain import LIMIT, check_key, now, plain, size, too_large
-from ndg.runs.provenance import mask
 from ndg.runs.record import COMPLETED, FAILED, INTERRUPTED, RunRecord
 from ndg.runs.store import Store
 

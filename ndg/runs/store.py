@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -15,10 +16,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from ndg.addresses import check_address, mask
 from ndg.errors import ConfigError, StoreError, UserError, nearest
 from ndg.extras import require
 from ndg.paths import path_of
-from ndg.runs.provenance import mask
 from ndg.runs.query import Sort
 from ndg.runs.record import RunRecord
 from ndg.runs.selection import Selection
@@ -178,7 +179,8 @@ def server(uri: str) -> Store:
     name = mask(address)
     options = [word for word in words.split(",") if word]
     if unknown := [word for word in options if word not in OPTIONS]:
-        raise ConfigError(f"after # the address of a store has {' and '.join(OPTIONS)}; got {mask(unknown[0])!r}")
+        got = repr(unknown[0]) if unknown[0].isalpha() else "another word"
+        raise ConfigError(f"after # the address of a store has {' and '.join(OPTIONS)}; got {got}")
 
     def connect() -> Link:
         from ndg.runs.server import ServerLink
@@ -191,7 +193,8 @@ def server(uri: str) -> Store:
         try:
             connect().close()
         except (ConfigurationError, ValueError) as error:
-            raise ConfigError(f"store.uri {name} is not a MongoDB URI: {_reason(error)}") from error
+            reason = re.split("[:'\"]", _reason(error))[0]  # the rest may quote the password
+            raise ConfigError(f"store.uri {name} is not a MongoDB URI: {reason}") from None
     remedy = "check that the server runs and that the URI is right, or name another log with --store"
     return Store(name, connect, None, remedy, [partial(OPTIONS[word], address) for word in options])
 
@@ -242,7 +245,7 @@ STORES: dict[str, Callable[[str], Store]] = {"file": embedded, "mongodb": server
 
 def connect(uri: str | Path) -> Store:
     """The store of a `mongodb://` URI or a file path."""
-    text = str(uri)
+    text = check_address(str(uri))
     scheme, separator, rest = text.partition("://")
     if not separator:
         return STORES["file"](text)

@@ -1,0 +1,52 @@
+"""Addresses of run logs: which are allowed, and texts without their passwords."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from ndg.errors import ConfigError
+
+_PASSWORD = re.compile(r"(?<=://)([^\s:@/]*):\S*@")
+_WITHOUT_SCHEME = re.compile(r"(?<![\w%.+-])([\w%.+-]+):(?!//)\S*@")
+_SECRET = re.compile(r"((?:password\w*|secret\w*|token)[=:])[^&,\s'\"]+", re.IGNORECASE)
+_NO_PORT = re.compile(r"(?<=://)([^\s:@/,]*):(?!\d+(?:[,/?#\s]|$)|\*\*\*)[^\s@/]*")
+
+
+def mask(text: str) -> str:
+    """A text with *** for passwords, tokens and secrets."""
+    text = _WITHOUT_SCHEME.sub(r"\1:***@", _PASSWORD.sub(r"\1:***@", text))
+    return _SECRET.sub(r"\1***", _NO_PORT.sub(r"\1:***", text))
+
+
+def check_address(text: str) -> str:
+    """The address of a run log. Raises ConfigError for one that may hold a password and that `mask` cannot hide.
+
+    The message has nothing of such an address, because a password may be anywhere in it.
+    """
+    server = "://" in text
+    secret = ":" in text.rpartition("@")[0] or (":" in text and text.lower().startswith("mongo"))
+    problem = ""
+    if (server or secret) and re.search(r"[\s\0-\x1f]", text):
+        problem = "it has a blank or a line break"
+    elif secret and not server:
+        problem = "it has no ://"
+    elif server and re.search(r"[?#].*@", text):
+        problem = "it has ? or # before @"
+    if not problem:
+        return text
+    raise ConfigError(
+        f"store.uri is a file path or mongodb://USER:PASSWORD@HOST/DATABASE; {problem} ({len(text)} characters, not "
+        "shown for the password in it); put the address in quotes, and write @ : / ? # % and blanks in a password as "
+        "%40 %3A %2F %3F %23 %25 %20"
+    )
+
+
+def without_pieces(message: str, arguments: Sequence[str]) -> str:
+    """A message without passwords, also without the pieces of an address that a shell split at blanks."""
+    starts = [i for i, word in enumerate(arguments) if ":" in word]
+    ends = [i for i, word in enumerate(arguments) if "@" in word]
+    if starts and ends and starts[0] < ends[-1]:
+        for piece in sorted(arguments[starts[0] : ends[-1] + 1], key=len, reverse=True):
+            message = message.replace(repr(piece)[1:-1], "***").replace(piece, "***") if piece else message
+    return mask(message)

@@ -1,0 +1,94 @@
+"""A password in the address of a run log is in no output and no file, also where the address is malformed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from ndg import cli
+from ndg.commands.parser import make_parser
+
+SECRET = "hunter2"
+RUN = ("last",)
+WORDS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("show", "path", "open", "fetch", "render", "explore"), RUN),
+    "runs": ("kind=train",),
+    "compare": ("a", "b"),
+    "best": ("results.x",),
+    "tag": ("last", "x"),
+    "untag": ("last", "x"),
+    "note": ("last", "x"),
+    "rm": ("last", "--yes"),
+    "export": ("copy.db",),
+    "import": ("copy.db",),
+    "sync": (),
+    "diff": ("a", "b"),
+    "explain": ("last", "--example", "1"),
+    **dict.fromkeys(("train", "align"), ("digits_mlp", "--print-config")),
+    **dict.fromkeys(("score", "prune", "efficiency", "compress"), ("digits_mlp",)),
+    "configs": (),
+    "data": ("list",),
+    "completion": ("bash",),
+    "ui": ("--port", "99999"),
+}
+"""Arguments of each command but doctor, which takes long; those that need a network stop at the run log."""
+OVERRIDES = ("train", "align", "score", "prune", "efficiency", "compress")
+
+
+def addresses(count: int) -> Iterator[str]:
+    """Malformed addresses with the password, and some that are well formed."""
+    draw = random.Random(0)
+    yield from (
+        f"bob:{SECRET}@host/ndg",
+        f"mongodb:/bob:{SECRET}@host",
+        f"mongodb://bob:{SECRET}",
+        f"bob:{SECRET} x@h/ndg",
+    )
+    for _ in range(count):
+        scheme = draw.choice(
+            ["mongodb://"] * 3 + ["mongodb:/", "mongodb//", "mongodb:", "mongo://", "MONGODB://", "", "http://"]
+        )
+        sign = draw.choice(
+            ["", "", " ", "\n", "\t", "/", "@", ":", "%", "%zz", "?", "#", "[", ",", "\\", "é", "'", '"']
+        )
+        password = draw.choice([f"{sign}{SECRET}", f"{SECRET}{sign}", f"a{sign}{SECRET}{sign}b"])
+        host = draw.choice(["@127.0.0.1:1", "@127.0.0.1:port", "@h h", "@", "", "@[::1", "@127.0.0.1:1,"])
+        if not host.startswith("@") and not scheme:
+            continue  # the name of a file
+        rest = draw.choice(["/ndg", "", "/a.b"]) + "?serverSelectionTimeoutMS=1" + draw.choice(["", "#upload"])
+        yield f"{scheme}{draw.choice(['bob', '', 'b ob', 'bob%40x'])}:{password}{host}{rest}"
+
+
+def test_every_command_has_arguments():
+    assert {*WORDS, "doctor"} == set(make_parser("ndg", ()).commands)
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")
+def test_no_command_says_or_writes_a_password(tmp_path: Path, monkeypatch, capfd, caplog):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("webbrowser.open", lambda _: None)
+    draw, names = random.Random(1), sorted(WORDS)
+    for number, address in enumerate(addresses(200)):
+        name = names[number % len(names)]
+        words = [name, *WORDS[name]]
+        places = ["option", "environment", "word", *(["override"] if name in OVERRIDES else [])]
+        place = draw.choice(places)
+        monkeypatch.delenv("NDG_STORE", raising=False)
+        if place == "environment":
+            monkeypatch.setenv("NDG_STORE", address)
+        elif place == "override":
+            words.append(f"store.uri={address}")
+        else:
+            words += ["--store", *(address.split() if place == "word" else [address])]
+        with suppress(SystemExit):  # argparse
+            cli.main(words)
+        out, err = capfd.readouterr()
+        assert SECRET not in out + err + caplog.text, (words, out, err)
+        caplog.clear()
+    for path in tmp_path.rglob("*"):
+        assert SECRET not in path.name
+        assert path.is_dir() or SECRET.encode() not in path.read_bytes()
