@@ -5,6 +5,7 @@
 `kill9_lost_acknowledged` counts rows whose logging call had returned before their process was killed, and that the
 record lacks. `double_resume` counts pairs of processes that both got the run they resumed at once. `metric_exponent` is
 the slope of log(cost of a row) against log(rows before). Queries run on copies of one align run.
+`benchmarks.outages` has the parts about servers, power cuts and many writers.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import outages
 from benchmarks.frame import Figure, parser, run
 from ndg import runs
 from ndg.config import Experiment
@@ -38,7 +40,7 @@ WRITER = """
 import os, sys
 from ndg import runs
 from ndg.config import Experiment
-with runs.start(None, "train", Experiment(name="digits_mlp", seed=3), sys.argv[1]) as run:
+with runs.start(sys.argv[2] or None, "train", Experiment(name="digits_mlp", seed=3), sys.argv[1]) as run:
     print(run.id, flush=True)
     epoch = 0
     while True:
@@ -63,24 +65,33 @@ except RunNotFoundError:
 """
 
 
-def kills(rounds: int, writers: int) -> Iterator[Figure]:
-    """Rows lost when writers are killed in the middle of logging."""
+def kills(rounds: int, writers: int, uri: str = "") -> Iterator[Figure]:
+    """Rows lost when writers are killed in the middle of logging; on a server also after `sync`."""
     lost = acknowledged = 0
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(rounds):
-            started = [_process(WRITER, folder) for _ in range(writers)]
+            started = [_process(WRITER, folder, uri) for _ in range(writers)]
             ids = [_line(process) for process in started]
             time.sleep(0.3)
             for process in started:
                 process.send_signal(signal.SIGKILL)
-            for id, process in zip(ids, started, strict=True):
-                said = process.communicate()[0].splitlines(keepends=True)
-                last = max((int(line) for line in said if line.endswith("\n")), default=0)
-                document = record.read(Path(folder) / id)
-                rows = len(document["metrics"]) if document else 0
-                acknowledged += last
-                lost += max(0, last - rows)
-    yield "kill9_lost_acknowledged", lost, f"rows lost of {acknowledged} acknowledged, {rounds * writers} kills"
+            said = [process.communicate()[0].splitlines(keepends=True) for process in started]
+            with runs.open(uri or Path(folder) / "ndg.db") as log:
+                log.adopt(folder)
+                for id, lines in zip(ids, said, strict=True):
+                    last = max((int(line) for line in lines if line.endswith("\n")), default=0)
+                    documents = [record.read(Path(folder) / id), *log.store.find({"_id": id})]
+                    rows = min(len(document["metrics"]) if document else 0 for document in documents)
+                    acknowledged += last
+                    lost += max(0, last - rows)
+    key = "kill9_lost_acknowledged_server" if uri else "kill9_lost_acknowledged"
+    yield key, lost, f"rows lost of {acknowledged} acknowledged, {rounds * writers} kills"
+
+
+def kills_with_server(rounds: int, writers: int) -> Iterator[Figure]:
+    """The same with a server."""
+    with outages.server() as nx:
+        yield from kills(rounds, writers, nx.uri)
 
 
 def resumes(pairs: int) -> Iterator[Figure]:
@@ -178,8 +189,8 @@ def _fill(folder: Path, count: int, draw: np.random.Generator) -> list[str]:
     return ids
 
 
-def _process(script: str, folder: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", script, folder]
+def _process(script: str, folder: str, uri: str = "") -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", script, folder, uri]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=dict(os.environ))
 
 
@@ -193,6 +204,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     quick = options.quick
     parts = {
         "kills": partial(kills, 1 if quick else 20, 1 if quick else 4),
+        "server": partial(kills_with_server, 1 if quick else 20, 1 if quick else 4),
+        "outages": partial(outages.outages, 0.5 if quick else 10.0),
+        "power": partial(outages.power_cut, 0.5 if quick else 5.0),
+        "writers": partial(outages.writers, 2 if quick else 8, 40 if quick else 1_000),
+        "round trips": outages.round_trips,
+        "share": partial(outages.logging_share, quick),
         "resumes": partial(resumes, 1 if quick else 20),
         "rows": partial(rows, 4_000 if quick else 64_000),
         "queries": partial(queries, 20 if quick else 10_000),

@@ -44,9 +44,20 @@ def check_address(text: str) -> str:
 
 def without_pieces(message: str, arguments: Sequence[str]) -> str:
     """A message without passwords, also without the pieces of an address that a shell split at blanks."""
-    starts = [i for i, word in enumerate(arguments) if ":" in word]
-    ends = [i for i, word in enumerate(arguments) if "@" in word]
-    if starts and ends and starts[0] < ends[-1]:
-        for piece in sorted(arguments[starts[0] : ends[-1] + 1], key=len, reverse=True):
-            message = message.replace(repr(piece)[1:-1], "***").replace(piece, "***") if piece else message
+    first = next((i for i, word in enumerate(arguments) if ":" in word), len(arguments))
+    ends = [i for i, word in enumerate(arguments) if "@" in word and i > first]
+    if not ends and any(_is_cut(word) for word in arguments):
+        ends = [len(arguments)]  # an address that was cut before its @, or lacks it
+    odd = [word for word in arguments if re.search(r"\s", word)]
+    pieces = [word for word in odd if ":" in word.rpartition("@")[0] or re.match(r"\s*store(\.uri)?\s*=", word)]
+    pieces += arguments[first : ends[-1] + 1] if ends else []
+    for piece in sorted(pieces, key=len, reverse=True):
+        message = message.replace(repr(piece)[1:-1], "***").replace(piece, "***") if piece else message
     return mask(message)
+
+
+def _is_cut(word: str) -> bool:
+    """Whether a word without @ may be the beginning of an address with a password."""
+    if "://" in word:
+        return mask(word) != word
+    return word.lower().startswith("mongo") and ":" in word

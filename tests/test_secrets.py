@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from ndg import cli
+from ndg import cli, config
+from ndg.addresses import without_pieces
 from ndg.commands.parser import make_parser
+from ndg.errors import NDGError
+from ndg.locations import Locations
+from ndg.runs import connect
 
 SECRET = "hunter2"
 RUN = ("last",)
@@ -67,12 +71,29 @@ def test_every_command_has_arguments():
     assert {*WORDS, "doctor"} == set(make_parser("ndg", ()).commands)
 
 
+def test_no_message_about_an_address_has_its_password():
+    for address in addresses(400):
+        word = f"store.uri={address}"
+        for use, argument in (
+            (lambda: Locations.choose(store=address), address),  # noqa: B023
+            (lambda: connect(address), address),  # noqa: B023
+            (lambda: config.store_uri({}, [word]), word),  # noqa: B023
+            (lambda: config.store_uri({"store": {"uri": address}}), ""),  # noqa: B023
+        ):
+            message = ""
+            try:
+                use()
+            except NDGError as error:
+                message = without_pieces(str(error), [argument])
+            assert SECRET not in message
+
+
 @pytest.mark.filterwarnings("ignore:.*:UserWarning")
 def test_no_command_says_or_writes_a_password(tmp_path: Path, monkeypatch, capfd, caplog):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("webbrowser.open", lambda _: None)
     draw, names = random.Random(1), sorted(WORDS)
-    for number, address in enumerate(addresses(200)):
+    for number, address in enumerate(addresses(90)):
         name = names[number % len(names)]
         words = [name, *WORDS[name]]
         places = ["option", "environment", "word", *(["override"] if name in OVERRIDES else [])]
