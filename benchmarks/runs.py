@@ -205,7 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parts = {
         "kills": partial(kills, 1 if quick else 20, 1 if quick else 4),
         "server": partial(kills_with_server, 1 if quick else 20, 1 if quick else 4),
-        "outages": partial(outages.outages, 0.5 if quick else 10.0),
+        "outages": partial(outages.outages, 0.5 if quick else 10.0, quick),
         "power": partial(outages.power_cut, 0.5 if quick else 5.0),
         "writers": partial(outages.writers, 2 if quick else 8, 40 if quick else 1_000),
         "round trips": outages.round_trips,

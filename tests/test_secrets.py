@@ -19,7 +19,7 @@ from ndg.runs import connect
 SECRET = "hunter2"
 RUN = ("last",)
 WORDS: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("show", "path", "open", "fetch", "render", "explore"), RUN),
+    **dict.fromkeys(("report", "show", "path", "open", "fetch", "render", "explore"), RUN),
     "runs": ("kind=train",),
     "compare": ("a", "b"),
     "best": ("results.x",),
@@ -93,7 +93,7 @@ def test_no_command_says_or_writes_a_password(tmp_path: Path, monkeypatch, capfd
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("webbrowser.open", lambda _: None)
     draw, names = random.Random(1), sorted(WORDS)
-    for number, address in enumerate(addresses(90)):
+    for number, address in enumerate(addresses(60)):
         name = names[number % len(names)]
         words = [name, *WORDS[name]]
         places = ["option", "environment", "word", *(["override"] if name in OVERRIDES else [])]
