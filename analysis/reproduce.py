@@ -10,6 +10,7 @@ docs/results.md. `--smoke` trains for few epochs, in a folder of runs of its own
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shlex
 import sys
 from collections.abc import Sequence
@@ -119,8 +120,16 @@ def computed(command: str, where: Locations, smoke: bool) -> None:
     more = list(SMOKE) if smoke and words[0] != "filters" else []
     if words[0] == "filters":
         filters(names[0], where, smoke)
-    elif (code := ndg([*_with(words, more), *place])) != 0:
-        raise UserError(f"an exhibit needs `ndg {command}`, which ended with code {code}; see its message above")
+    else:
+        commanded([*_with(words, more), *place])
+
+
+def commanded(words: list[str]) -> None:
+    """Run a command of `ndg`, which prints to the standard error; UserError if it fails."""
+    with contextlib.redirect_stdout(sys.stderr):
+        code = ndg(words)
+    if code != 0:
+        raise UserError(f"an exhibit needs `ndg {shlex.join(words)}`, which ended with code {code}; see its message")
 
 
 def _with(words: list[str], more: list[str]) -> list[str]:
@@ -136,8 +145,8 @@ def trained(name: str, seed: str, where: Locations, more: list[str]) -> None:
     query = {"kind": "train", "status": "COMPLETED", "training_digest": experiment.training_digest}
     with runs.open(where.store, local=where.runs) as log:
         found = log.find({**query, "seeds.seed": int(seed)}, limit=1, metrics=False)
-    if not found and (code := ndg(["train", name, *settings, "--seed", seed, *more[len(settings) :]])) != 0:
-        raise UserError(f"an exhibit needs `ndg train {name} --seed {seed}`, which ended with code {code}")
+    if not found:
+        commanded(["train", name, *settings, "--seed", seed, *more[len(settings) :]])
 
 
 def filters(name: str, where: Locations, smoke: bool) -> None:

@@ -93,7 +93,9 @@ class Plot:
         if self.limits is not None:
             axes.set_ylim(*self.limits)
         if self.diagonal:
-            axes.axline((0, 0), slope=1, color="#999999", linestyle=":", linewidth=1, zorder=0)
+            ends = axes.get_xlim(), axes.get_ylim()
+            axes.axline((ends[0][0],) * 2, slope=1, color="#999999", linestyle=":", linewidth=1, zorder=0)
+            axes.set(xlim=ends[0], ylim=ends[1])
         if self.kind == "rows":
             axes.invert_yaxis()
             axes.set_xlabel(self.y)
@@ -177,7 +179,9 @@ def _series(axes: Axes, kind: str, place: int, series: Series) -> None:
     dash = DASHES[place // len(COLOURS) % len(DASHES)] if kind == "lines" else ""
     few = mark if kind == "points" or len(series.x) <= MOST else ""
     size = 3.5 if kind == "lines" else 3.0
-    axes.plot(series.x, series.y, few, linestyle=dash or "none", color=colour, markersize=size, label=series.name)
+    veil = 0.5 if kind == "points" and len(series.x) > MOST else 1.0
+    how: dict[str, Any] = {"linestyle": dash or "none", "color": colour, "markersize": size, "alpha": veil}
+    axes.plot(series.x, series.y, few, label=series.name, **how)
     if series.low and kind == "lines":
         axes.fill_between(series.x, _floats(series.low), _floats(series.high), color=colour, alpha=0.15, linewidth=0)
     elif series.low:

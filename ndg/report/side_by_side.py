@@ -64,7 +64,7 @@ def figures(reports: Sequence[Report]) -> Table:
     ]
     keys = list(dict.fromkeys(name for row in rows for name in row))
     columns = (Column("", left=True), *(Column(name, left=True) for name in names_of(reports)))
-    return Table("Figures", columns, tuple((key, *(row.get(key) for row in rows)) for key in keys))
+    return Table("", columns, tuple((key, *(row.get(key) for row in rows)) for key in keys))
 
 
 def names_of(reports: Sequence[Report]) -> list[str]:
