@@ -15,6 +15,8 @@ import numpy as np
 
 from analysis import graph_figures, interventions
 from analysis.gndi_table import PUBLISHED
+from ndg.causal.accuracy import COVERED, by_coverage
+from ndg.compression.iterative import curves
 from ndg.plots import Plot, Series, by
 from ndg.report.cli_tables import criterion
 from ndg.report.tables import Interval, Table
@@ -205,26 +207,19 @@ def scatter(records: Records) -> list[Plot]:
 
 def pruning(records: Records) -> list[Plot]:
     """Validation accuracy while pruning, by method and draw."""
-    rows = [
-        {**row, "of": f"{name_of(record)}, {row['method']} {row['draw'] or ''}".strip()}
+    series = [
+        each
         for record in records
-        for row in record.figure("results.prune.steps")
+        for each in curves(record.figure("results.prune.steps"), f"{name_of(record)}, " * (len(records) > 1))
     ]
-    series = tuple(Series.of(name, own, "share", "accuracy") for name, own in by(rows, "of").items())
-    return [Plot("Accuracy while pruning", "share of the units that is gone", "accuracy", series)]
+    return [Plot("Accuracy while pruning", "share of the units that is gone", "validation accuracy", tuple(series))]
 
 
 def predictors(records: Records) -> list[Plot]:
-    """Interchange accuracy against coverage of each predictor."""
-    rows = [
-        {**row, "coverage": 1.0 if row["coverage"] is None else row["coverage"]}
-        for record in records
-        for row in record.figure("results.causal.interchange_accuracy.rows")
-    ]
-    series = tuple(
-        Series.of(name, own, "coverage", "iia", ("low", "high")) for name, own in by(rows, "predictor").items()
-    )
-    return [Plot("Interchange accuracy of votes and controls", "coverage", "IIA", series, "points")]
+    """Interchange accuracy against coverage of each predictor, a plot per run."""
+    found = [(record, record.figure("results.causal.interchange_accuracy.rows")) for record in records]
+    title = "{}: interchange accuracy of votes and controls"
+    return [Plot(title.format(name_of(record)), COVERED, "IIA", by_coverage(rows), "points") for record, rows in found]
 
 
 def precision_rows(records: Records) -> list[Table]:

@@ -87,12 +87,13 @@ def test_scores_curves_and_predictors_are_drawn(tmp_path):
               (("gndi", [1.0, -2.0]), ("ablation", [0.5, 1.0]))}  # fmt: skip
     [scatter] = exhibits.scatter([record(tmp_path, {"scores": layers}, "score")])
     assert (scatter.series[0].x, scatter.series[0].y) == ((0.5, 1.0), (1.0, 2.0))
-    steps = [{"method": "gndi", "draw": 0, "share": 0.5, "accuracy": 0.8}]
+    steps = [{"method": "gndi", "draw": 0, "share": 0.5, "tuned": 0.8, "pruned": 0.7}]
     [curve] = exhibits.pruning([record(tmp_path, {"prune": {"steps": steps}}, "prune")])
-    assert curve.rows()[0]["y"] == 0.8
-    rows = [{"predictor": "votes", "iia": 0.9, "low": 0.8, "high": 1.0, "coverage": None}]
+    assert [(row["series"], row["y"]) for row in curve.rows()] == [("gndi", 0.8), ("gndi, before fine-tuning", 0.7)]
+    rows = [{"predictor": "votes", "iia": 0.9, "low": 0.8, "high": 1.0, "coverage": 0.7, "covered": 0.95}]
     [points] = exhibits.predictors([record(tmp_path, {"causal": {"interchange_accuracy": {"rows": rows}}}, "causal")])
-    assert points.rows() == [{"series": "votes", "x": 1.0, "y": 0.9, "low": 0.8, "high": 1.0}]
+    assert [(row["x"], row["y"]) for row in points.rows()] == [(1.0, 0.9), (0.7, 0.95)]
+    assert (points.series[0].low, points.series[0].high) == ((0.8, None), (1.0, None))
 
 
 def test_published_correlations_stand_beside_random_weights_alone(tmp_path):

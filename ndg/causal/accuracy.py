@@ -8,7 +8,7 @@ random rest reaches it with votes of its own: what counts is the lead over the c
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,7 +27,7 @@ from ndg.extraction import extract
 from ndg.graph.ndg import NDG
 from ndg.graph.votes import Votes
 from ndg.options import RunOptions, plain_numbers
-from ndg.plots import Plot, Series, by
+from ndg.plots import Plot, Series
 from ndg.results import Result, Row
 from ndg.run_study import placed
 
@@ -96,6 +96,20 @@ class AccuracyRow:
     covered: float | None = None
 
 
+COVERED = "coverage: share of the pairs that are decided"
+
+
+def by_coverage(rows: Sequence[Row]) -> tuple[Series, ...]:
+    """Series of each predictor: its accuracy on all pairs, at coverage 1, and on those that it decides."""
+    series = []
+    for row in rows:
+        points = [{"x": 1.0, "y": row["iia"], "low": row.get("low"), "high": row.get("high")}]
+        if row.get("coverage") is not None:
+            points.append({"x": row["coverage"], "y": row.get("covered"), "low": None, "high": None})
+        series.append(Series.of(str(row["predictor"]), points, "x", "y", ("low", "high")))
+    return tuple(series)
+
+
 @dataclass(frozen=True, eq=False)
 class InterchangeAccuracy(Result):
     """Interchange accuracy of votes and of their controls, on pairs that the network labels differently."""
@@ -132,14 +146,8 @@ class InterchangeAccuracy(Result):
         return {"layer": self.layer, "edges": self.votes.edges}
 
     def plotted(self) -> Plot:
-        """Interchange accuracy against coverage; rows that decide every pair have coverage 1."""
-        rows = [{**row, "coverage": 1.0 if row["coverage"] is None else row["coverage"]} for row in self.rows()]
-        series = (
-            Series.of(name, points, "coverage", "iia", ("low", "high"))
-            for name, points in by(rows, "predictor").items()
-        )
-        title = f"Interchange accuracy of {self.layer}"
-        return Plot(title, "coverage: share of the pairs that are decided", "IIA", tuple(series), "points")
+        """Interchange accuracy against coverage: of all pairs, and of those that the abstaining votes decide."""
+        return Plot(f"Interchange accuracy of {self.layer}", COVERED, "IIA", by_coverage(self.rows()), "points")
 
     @property
     def best_control(self) -> AccuracyRow:

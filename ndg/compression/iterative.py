@@ -120,10 +120,8 @@ class IterativePruning(Result):
 
     def plotted(self) -> Plot:
         """Pruning curves: validation accuracy against the share that is gone, by method and draw."""
-        rows = [{**row, "of": f"{row['method']} {row['draw'] or ''}".strip()} for row in self.steps]
-        series = [Series.of(name, points, "share", "accuracy") for name, points in by(rows, "of").items()]
         share = "share of the weights" if self.settings.unstructured else "share of the units"
-        return Plot("Accuracy while pruning", f"{share} that is gone", "validation accuracy", tuple(series))
+        return Plot("Accuracy while pruning", f"{share} that is gone", "validation accuracy", curves(self.steps))
 
     def words(self) -> str:
         """Test accuracy of the pruned network beside the controls."""
@@ -137,6 +135,18 @@ class IterativePruning(Result):
             f"Accuracy on {row['n']} test examples: {'; '.join(parts)}. {row['method']} keeps {row['parameters']:,} "
             f"parameters, and agrees with the network before in {row['agreement']:.4f} of its predictions."
         )
+
+
+def curves(steps: Sequence[Row], head: str = "") -> tuple[Series, ...]:
+    """Series of the steps of each method and draw, after fine-tuning and before it."""
+    rows = [{**row, "of": f"{head}{row['method']} {row['draw'] or ''}".strip()} for row in steps]
+    columns = {"tuned": "", "pruned": ", before fine-tuning"}
+    series = [
+        Series.of(f"{name}{words}", points, "share", column)
+        for column, words in columns.items()
+        for name, points in by(rows, "of").items()
+    ]
+    return tuple(each for each in series if each.x)
 
 
 def prune_network(

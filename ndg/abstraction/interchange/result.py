@@ -15,7 +15,7 @@ from ndg.abstraction.interchange.study import AMONG, CONTROLS, FIELDS, GRAPH
 from ndg.abstraction.tally import Tally
 from ndg.errors import ConfigError, nearest
 from ndg.intervals import rate
-from ndg.plots import Plot, Series, by
+from ndg.plots import Plot, Series, by, of_rows
 from ndg.results import Result, Row, plain
 
 COVERAGE = 0.2
@@ -56,6 +56,8 @@ class InterchangeResult(Result):
         """IIA against coverage of each family of sets, on pairs whose labels differ, by control."""
         rows = [row for row in self.rows() if row["among"] == AMONG[0]]
         series = tuple(Series.of(name, points, "coverage", "iia") for name, points in by(rows, "control").items())
+        if not any(each.x for each in series):  # nothing is decided
+            return of_rows("Coverage of interchange interventions", rows)
         coverage = "coverage: share of the pairs that are decided"
         return Plot("Interchange interventions", coverage, "IIA", series, "points")
 
