@@ -155,7 +155,7 @@ def label_sets(training: Training) -> Figures:
     model, graph, train, test = training.model, training.graph, training.train, training.test
     targets = [f"{LABEL}:{label}" for label in training.labels]
     members = 3 if training.quick else MEMBERS
-    settings = SetSettings(at_most=members, at_least=1.0, examples=50 if training.quick else 512)
+    settings = SetSettings(at_most=members, at_least=1.0, examples=50 if training.quick else 512, whole=True)
     options = training.options
     sets = sufficient_sets(model, graph, train, test, training.effects, targets, settings=settings, options=options)
     sizes = [members] * graph.nodes.labels

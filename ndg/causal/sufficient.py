@@ -20,7 +20,7 @@ from ndg.activations.sampling import subset
 from ndg.bits.matrix import BitMatrix
 from ndg.causal.factorial import Effects
 from ndg.causal.forced import ForcedCounts, ForcedSets
-from ndg.errors import ConfigError, GraphError, nearest
+from ndg.errors import ConfigError, GraphError, check_kind, nearest
 from ndg.graph.conjunctions import Conjunction
 from ndg.graph.ndg import NDG
 from ndg.intervals import wilson
@@ -47,6 +47,7 @@ class SetSettings:
     at_least   share of the training examples with a false literal on which forcing the set must make it true
     survive    lower end of the Wilson interval of that share on other examples, from which a set survives
     examples   training examples, drawn by the seed
+    whole      whether sets for labels get `at_most` members also where fewer are enough, for comparison at equal size
     values     what is written: "boolean", "mean", "resample", or "auto" (see `ndg.interventions.substitution`)
 
     Raises ConfigError for numbers outside their range.
@@ -57,9 +58,11 @@ class SetSettings:
     survive: float = 0.9
     examples: int = 512
     values: str = "auto"
+    whole: bool = False
 
     def __post_init__(self) -> None:
         plain_numbers(self)
+        check_kind(self.whole, (bool, np.bool_), "whole= is True or False", "leave it out for False")
         if self.at_most < 1 or self.examples < 1:
             raise ConfigError(
                 f"a set has at least 1 member, found on at least 1 example; got {self.at_most} and {self.examples}"
@@ -297,7 +300,7 @@ class _Search:
                 row = int(np.argmax(total.margin if literal.value else -total.margin))
                 chosen, booleans, counts = more[row], values[row], (int(total.n[row]), int(total.turned[row]))
                 order.append(int(tried[row][0]))
-                if self._enough(counts):
+                if self._enough(counts) and not self._settings.whole:
                     break
             self._order[literal] = order
             sets[literal] = chosen, booleans, counts

@@ -78,6 +78,16 @@ def test_a_label_is_forced_by_the_set_of_its_gates(planted):
     assert "1 of 1 targets have a sufficient set" in found.words()
 
 
+def test_whole_sets_begin_with_the_members_that_are_enough(planted):
+    model, graph, fit, test, mined = planted
+    enough, whole = (
+        sufficient_sets(model, graph, fit, test, mined, ["label:1"], settings=SetSettings(whole=value)).sets[0].members
+        for value in (False, True)
+    )
+    assert len(enough) < len(whole) == 6
+    assert whole[: len(enough)] == enough
+
+
 def test_a_set_that_is_too_small_is_not_found_and_does_not_survive(planted):
     model, graph, fit, test, mined = planted
     found = sufficient_sets(model, graph, fit, test, mined, ["gates:0"], settings=SetSettings(at_most=2))
