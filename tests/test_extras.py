@@ -29,12 +29,13 @@ import torch
 import ndg
 from ndg.cli import main
 assert ndg.__file__.startswith(sys.argv[2])
-small = ["digits_mlp", "train.epochs=2", "data.limit=300", "importance.methods=[gndi]", "trial.draws=1"]
+trained = ["digits_mlp", "train.epochs=2", "data.limit=300", "model.widths=[16]"]
+small = [*trained, "importance.methods=[gndi]", "trial.draws=1", "trial.graphs=[]", "trial.minimal=5"]
 assert main(["train", *small]) == 0
 assert main(["align", *small]) == 0
 assert main(["runs"]) == 0
 assert main(["render", "last", "--pdf", "x.pdf"]) == 0
-assert main(["efficiency", *small[:3], "--json"]) == 0
+assert main(["efficiency", *trained, "--json"]) == 0
 print("=== done")
 net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
 data = [(torch.randn(50, 3), torch.randint(0, 2, (50,)))]
