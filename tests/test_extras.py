@@ -65,7 +65,13 @@ def wheel(tmp_path_factory):
 
 def in_core(missing, wheel, folder):
     """Run the commands of the wheel in a process that cannot import some packages."""
-    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(wheel), "OMP_NUM_THREADS": "1", "HOME": str(folder), "NUMBA_OPT": "0"}
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "PYTHONPATH": str(wheel),
+        "OMP_NUM_THREADS": "1",
+        "HOME": str(folder),
+        "NUMBA_OPT": "0",
+    }
     words = [sys.executable, "-c", CORE, ",".join(missing), str(wheel)]
     return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
