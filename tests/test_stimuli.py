@@ -125,6 +125,34 @@ def test_texts_show_the_token_without_which_the_activation_falls_most():
     assert "&lt;b&gt;" in seen._repr_html_()
 
 
+class Attention(nn.Module):
+    """Tokens of three axes after an attention layer."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed, self.head = nn.Embedding(20, 8), nn.Linear(8, 3)
+        self.encode = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+
+    def forward(self, input_ids, attention_mask):
+        hidden = self.encode(self.embed(input_ids), src_key_padding_mask=attention_mask == 0)
+        return self.head(hidden.mean(dim=1))
+
+
+@pytest.mark.parametrize("tokens", ["first", "mean", "every"])
+def test_a_literal_holds_as_often_as_in_the_bits(tokens):
+    ids = torch.randint(1, 20, (30, 6), generator=torch.Generator().manual_seed(0))
+    mask = torch.ones_like(ids)
+    mask[:8, 4:] = 0
+    data = [({"input_ids": ids, "attention_mask": mask}, torch.zeros(30, dtype=torch.int64))]
+    net = Attention().eval()
+    bits = ndg.extract(net, data, ["encode"], settings=ndg.ReadingSettings(tokens=tokens))
+    names = ["encode:1", "encode:5", "label:0"]
+    for name, seen in zip(names, ndg.examples(net, data, names, like=bits, most=2), strict=True):
+        assert (seen.count, seen.n) == (int(bits.on()[bits.nodes.index(name)]), bits.examples)
+        assert "⟦" in seen.top[0].text
+
+
 def test_a_document_gives_the_same_examples(net, graph):
     for seen in ndg.examples(net, LOADER, ["latent:0", "latent:0 -> label:1", "label:2"], like=graph):
         assert Examples.from_dict(json.loads(json.dumps(seen.to_dict()))) == seen
