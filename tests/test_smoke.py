@@ -8,8 +8,11 @@ from ndg.cli import main
 
 pytestmark = pytest.mark.slow
 
-LESS = ["trial.minimal=20", "trial.pool=256", "trial.draws=1", "trial.graphs=[shuffled_labels]", "report.max_nodes=40"]
-"""Fewer draws and controls than by default: other tests have them all."""
+LESS = [
+    *("importance.n_steps=5", "trial.minimal=20", "trial.pool=256", "trial.draws=1"),
+    *("trial.graphs=[shuffled_labels]", "report.max_nodes=40"),
+]
+"""Fewer steps, draws and controls than by default: other tests have them all."""
 
 
 @pytest.mark.parametrize("name", ["mnist_even_cnn", "sst2_distilbert", "cub200_transfg"])

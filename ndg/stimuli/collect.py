@@ -253,7 +253,7 @@ class _Search:
 
     def _marks(
         self,
-        chosen: Sequence[tuple[Int64[np.ndarray, " top"], int, int]],
+        chosen: Sequence[tuple[Int64[np.ndarray, " _"], int, int]],
         inputs: dict[int, dict[str, Tensor]],
         rows: Int64[np.ndarray, " row"],
         places: Int64[np.ndarray, " row"],
