@@ -36,7 +36,7 @@ from ndg import atomic
 from ndg.errors import RunNotFoundError
 from ndg.literal import whole_number
 from ndg.progress import log
-from ndg.runs import edits, journal
+from ndg.runs import edits, journal, long_values
 from ndg.runs.provenance import lives
 from ndg.signed_lines import signed_line
 
@@ -88,6 +88,10 @@ class RunRecord(dict[str, Any]):
             else:
                 return None
         return value
+
+    def load(self, path: str) -> Any:
+        """The value at a dotted path; of a long list what its file has. Raises OutputError if that is damaged."""
+        return long_values.from_file(self.figure(path), self.folder)
 
     def locate(self, root: Path | None = None) -> Path:
         """The run's folder here, or under `root`. Raises RunNotFoundError."""

@@ -24,7 +24,7 @@ from typing import Any
 from ndg.addresses import mask
 from ndg.errors import OutputError, RunNotFoundError, StoreError
 from ndg.progress import log
-from ndg.runs import edits, journal, record
+from ndg.runs import edits, journal, long_values, record
 from ndg.runs.journal import Journal
 from ndg.runs.keeper import Keeper
 from ndg.runs.plain import LIMIT, check_key, now, plain, size, too_large
@@ -81,7 +81,7 @@ class Run:
             self._add(line)
 
     def result(self, stage: str, figures: Mapping[str, Any]) -> None:
-        """Write the figures of a stage (`trial.q.test`), once."""
+        """Write the figures of a stage (`trial.q.test`), once; long lists become files (`ndg.runs.long_values`)."""
         with self._lock:
             parts = [check_key(part, f"the stage {stage!r}") for part in stage.split(".")]
             for written in sorted(self._stages):
@@ -91,7 +91,10 @@ class Run:
                         "give this result another name, or start another run"
                     )
             new, lost = plain(dict(figures), f"results.{stage}")
+            new, files = long_values.to_files(new, f"results.{stage}", self.folder)
             changes: list[Any] = [[["results", *parts], new]]
+            if files:
+                changes.append([["artefacts"], [*self._record["artefacts"], *files]])
             if lost:
                 changes.append([["nonfinite"], self._record["nonfinite"] + lost])
             if (length := size({**self._record, "results": [self._record["results"], new]})) > LIMIT:

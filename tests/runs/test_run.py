@@ -188,6 +188,21 @@ def test_a_document_that_would_grow_too_large_is_refused_and_stays_as_it_was(uri
     assert both(uri, run)["status"] == "COMPLETED"
 
 
+def test_a_long_list_of_results_is_a_file_with_a_checksum(root, experiment):
+    curve = [i / 7 for i in range(20_000)]
+    with ndg.runs.start(None, "align", experiment, root) as run:
+        run.result("q", {"curve/x": curve, "short": [1, 2]})
+    record = ndg.runs.record.read(run.folder)
+    assert record is not None
+    place = record["results"]["q"]["curve/x"]
+    assert [entry["path"] for entry in record["artefacts"]] == [place["file"]]
+    assert record.load("results.q.curve/x") == curve
+    assert record.load("results.q.short") == [1, 2]
+    (run.folder / place["file"]).write_text("[0]")
+    with pytest.raises(OutputError, match="is damaged: its SHA-256 is"):
+        record.load("results.q.curve/x")
+
+
 def test_no_password_is_written_anywhere(root: Path, mongo_uri: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("sys.argv", ["align.py", "store.uri=mongodb://u:s3cret@h/d"])
     experiment = replace(Experiment(), data=Data(dir="mongodb://u:s3cret@h/d"))
