@@ -29,9 +29,8 @@ class Reading:
         self.ids: dict[int, str] = {}
         self.damaged: dict[int, str] = {}
         self._reader = reader
-        self._heads: dict[int, summary.Flat] = {}
-        self._texts: dict[int, str] = {}
-        self._summaries: dict[int, summary.Flat] = {}
+        self._texts: dict[tuple[str, ...], dict[int, str]] = {summary.HEAD: {}, summary.SUMMARY: {}}
+        self._flats: dict[tuple[str, ...], dict[int, summary.Flat]] = {summary.HEAD: {}, summary.SUMMARY: {}}
         query = "SELECT number, id, head, summary, damage, sum FROM runs" + (" WHERE id = ?" if id is not None else "")
         for number, name, head, text, damage, total in reader.execute(query, () if id is None else (id,)):
             if total != checksum(name, head, text, damage):
@@ -39,8 +38,8 @@ class Reading:
             if damage:
                 self.damaged[number] = damage
             self.ids[number] = name
-            self._heads[number] = summary.unpacked(head, summary.HEAD)
-            self._texts[number] = text
+            self._texts[summary.HEAD][number] = head
+            self._texts[summary.SUMMARY][number] = text
 
     def partly(self, runs: Collection[int], paths: Iterable[str], whole: bool) -> tuple[Documents, Collection[int]]:
         """These dotted fields of some runs, with `whole` also all that they contain; and runs that have more."""
@@ -85,14 +84,13 @@ class Reading:
         return texts
 
     def _flat(self, field: str, runs: Iterable[int]) -> dict[int, summary.Flat] | None:
-        if field in summary.HEAD:
-            return self._heads
-        if field not in summary.SUMMARY:
-            return None
-        for number in runs:
-            if number not in self._summaries:
-                self._summaries[number] = summary.unpacked(self._texts[number], summary.SUMMARY)
-        return self._summaries
+        """The summaries that have a field, of at least these runs; None if no summary has it."""
+        for fields, flats in self._flats.items():
+            if field in fields:
+                texts = self._texts[fields]
+                flats |= {number: summary.unpacked(texts[number], fields) for number in runs if number not in flats}
+                return flats
+        return None
 
     def _read(self, texts: Texts, field: str, runs: set[int], whole: bool) -> None:
         """Read of each run the deepest part that the path of a field meets."""
