@@ -133,7 +133,10 @@ class SufficientSets(Result):
 
     @property
     def covered(self) -> float | None:
-        """Share of the targets with a set that survives; None without targets."""
+        """Share of the targets with a set that survives.
+
+        None without targets.
+        """
         return float(np.mean([each.survives for each in self.sets])) if self.sets else None
 
     def words(self) -> str:

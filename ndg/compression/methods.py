@@ -62,7 +62,10 @@ def interpolative(evidence: Evidence) -> Curves:
 
 
 def by_score(score: Callable[[Evidence, str], np.ndarray]) -> Callable[[Evidence], Curves]:
-    """Units in the order of a score; the scores stand for errors."""
+    """Units in the order of a score.
+
+    The scores stand for errors.
+    """
 
     def order(evidence: Evidence) -> Curves:
         result = {}

@@ -61,7 +61,10 @@ class Reader:
         return len(self.cov) // self.block
 
     def mean_squares(self) -> Float[np.ndarray, " activation"]:
-        """Squares of the mean activations, the mean over positions; 0 without means."""
+        """Squares of the mean activations, the mean over positions.
+
+        0 without means.
+        """
         return np.zeros(len(self.cov)) if self.mean is None else np.mean(self.mean**2, axis=0)
 
     @property

@@ -21,7 +21,9 @@ PROGRAM, WEIGHTS, DESCRIPTION = "network.pt2", "weights.safetensors", "compressi
 
 
 def save(network: nn.Module, inputs: Inputs, description: dict[str, Any], folder: Path) -> Path:
-    """Write the three files of a network; return the folder. Raises OutputError.
+    """Write the three files of a network.
+
+    Return the folder. Raises OutputError.
 
     In another process: `torch.export.load("network.pt2").module()(inputs)`, with named inputs as keywords.
     """

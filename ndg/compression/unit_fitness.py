@@ -47,7 +47,9 @@ def unit_fitness(
     settings: Settings = Settings(),
     draw: int = 0,
 ) -> dict[str, Fitness]:
-    """Fitness of the units of each group; the lowest are removed first.
+    """Fitness of the units of each group.
+
+    The lowest are removed first.
 
     It is the score itself where a negative score means harm (`Method.harm`), else its absolute value. Scores of
     activations are taken after the activation function that follows a layer, scores of weights at the layer. `draw`

@@ -47,7 +47,9 @@ def weight_fitness(
     settings: Settings = Settings(),
     draw: int = 0,
 ) -> Values:
-    """Fitness of each weight, 0 or more; the lowest are removed first.
+    """Fitness of each weight, 0 or more.
+
+    The lowest are removed first.
 
     `magnitude` is |w|, `snip` |w dL/dw|. For any other score of units it is |w| times the fitness of the unit that the
     weight leads into, which for `activation` is the importance of a weight in the efficiency report; signed fitness is

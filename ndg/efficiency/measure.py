@@ -106,7 +106,10 @@ def report(
 
 
 def compare(first: EfficiencyReport, second: EfficiencyReport) -> EfficiencyComparison:
-    """Two reports side by side; layers are matched by name and importance."""
+    """Two reports side by side.
+
+    Layers are matched by name and importance.
+    """
     return EfficiencyComparison(first, second)
 
 

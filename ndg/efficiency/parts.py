@@ -115,7 +115,9 @@ class Part:
 
 
 def parts_of(model: nn.Module, layers: Iterable[str] | None = None) -> list[Part]:
-    """Parts of the layers, in the network's order; all parts without `layers`.
+    """Parts of the layers, in the network's order.
+
+    All parts without `layers`.
 
     A layer is a module path or an expression, and stands for all weights in it. Raises LayerError for a layer without
     weights, for quantised weights, and for a network without any.

@@ -125,7 +125,10 @@ def removal(
     together: Mapping[str, Together],
     widths: dict[str, Removal],
 ) -> Removal:
-    """What can be removed of a part; `widths` keeps what layers share."""
+    """What can be removed of a part.
+
+    `widths` keeps what layers share.
+    """
     own = seen[part.name]
     covariance = own.covariance
     if covariance is None:

@@ -51,7 +51,10 @@ class CausalPart:
 
 
 def implications_alone(whole: nx.DiGraph) -> nx.DiGraph:
-    """Classes and implications of a graph; itself if it has nothing else."""
+    """Classes and implications of a graph.
+
+    Itself if it has nothing else.
+    """
     import networkx as nx
 
     if all("kind" not in row for row in whole.nodes.values()):

@@ -16,7 +16,10 @@ _CONDITION = re.compile(r"([^=<>!~]+)(!=|>=|<=|=|>|<|~)(.*)", re.DOTALL)
 
 
 def words(text: str) -> list[str]:
-    """The conditions in a line, as a shell reads them. Raises UserError."""
+    """The conditions in a line, as a shell reads them.
+
+    Raises UserError.
+    """
     try:
         return shlex.split(text)
     except ValueError as error:
@@ -31,7 +34,10 @@ def query(where: str | None, conditions: Iterable[str]) -> dict[str, Any]:
 
 
 def _condition(word: str) -> dict[str, Any]:
-    """The query of a word such as `name=cnn`, `x>=0.5`, `name~^dig`. Raises UserError."""
+    """The query of a word such as `name=cnn`, `x>=0.5`, `name~^dig`.
+
+    Raises UserError.
+    """
     parts = _CONDITION.fullmatch(word)
     if parts is None:
         raise UserError(f"a condition is KEY=VALUE, with = != > >= < <= or ~ (pattern); got {word!r}; as in kind=train")

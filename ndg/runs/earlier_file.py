@@ -46,7 +46,10 @@ def _columns(connection: sqlite3.Connection) -> set[str]:
 
 
 def _joined(connection: sqlite3.Connection, number: int, id: str) -> dict[str, Any]:
-    """A document of layout 3; without damaged parts, which its checksums show."""
+    """A document of layout 3.
+
+    Without damaged parts, which its checksums show.
+    """
     try:
         texts = dict(connection.execute("SELECT path, text FROM parts WHERE run = ?", (number,)))
         return {**parts.put_together(texts), "_id": id}

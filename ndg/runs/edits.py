@@ -65,7 +65,10 @@ def fields(edits: Iterable[Edit]) -> dict[str, Any]:
 
 
 def read(folder: Path) -> list[Edit]:
-    """Edits in a folder; a line that is not whole is none."""
+    """Edits in a folder.
+
+    A line that is not whole is none.
+    """
     try:
         lines = (folder / FILE).read_bytes().splitlines(keepends=True)
     except OSError:

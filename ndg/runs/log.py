@@ -227,7 +227,10 @@ class Log(AbstractContextManager["Log"]):
     def table(
         self, where: Mapping[str, Any] | None, sort: Sort, limit: int | None, columns: Sequence[str]
     ) -> tuple[list[str], dict[str, list[Any]]]:
-        """Ids of runs, and their values by dotted path; `frame` without pandas."""
+        """Ids of runs, and their values by dotted path.
+
+        `frame` without pandas.
+        """
         from ndg.runs import frames
 
         here = {name: folder for root in reversed(self._roots()) for name, folder in _folders(root).items()}

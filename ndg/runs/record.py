@@ -146,7 +146,10 @@ def span(seconds: float) -> str:
 
 
 def write(document: dict[str, Any], folder: Path) -> None:
-    """Write a document as a journal of one line, atomically. Raises OutputError."""
+    """Write a document as a journal of one line, atomically.
+
+    Raises OutputError.
+    """
     line = signed_line(first_line(document))
     atomic.write(folder / RECORD, line, parents=False, remedy=journal.REMEDY)
 

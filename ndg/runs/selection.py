@@ -78,7 +78,10 @@ class Selection:
         return [self.trim(every[key]) for key in self.choose(every)[: self.limit]]
 
     def trim(self, document: dict[str, Any], damage: str | None = None) -> dict[str, Any]:
-        """The document with the wanted fields; a damaged one as `checked` says."""
+        """The document with the wanted fields.
+
+        A damaged one as `checked` says.
+        """
         if self.checked and (reason := record.damage(document) if damage is None else damage):
             return {"_id": document["_id"], "damage": reason}
         if self.wanted:

@@ -27,7 +27,10 @@ HEADINGS = ("id", "kind", "name", "status", "age", "validation", "test", "aligne
 
 @dataclass(frozen=True)
 class Row:
-    """One run in a list; figures are in [0, 1], or None."""
+    """One run in a list.
+
+    Figures are in [0, 1], or None.
+    """
 
     id: str
     kind: str

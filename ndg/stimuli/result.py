@@ -127,7 +127,10 @@ class Examples(Result):
         return f"{self.pictures()}<p>{html(self.words())}</p>"
 
     def pictures(self) -> str:
-        """Thumbnails, texts or ranges as an HTML table; pictures are data URIs."""
+        """Thumbnails, texts or ranges as an HTML table.
+
+        Pictures are data URIs.
+        """
         if self.kind == IMAGE:
             means = [("mean where it holds", self.mean_holds), ("mean elsewhere", self.mean_else)]
             shown = [(f"{each.number}: {each.value:.3g}", each.image) for each in self.top]
