@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -9,6 +11,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 
 @contextmanager
@@ -27,6 +31,25 @@ def mongo_server(folder: Path, port: int | None = None, data: str | Path = "memo
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+@contextmanager
+def genuine_server(folder: Path) -> Iterator[str]:
+    """The URI of a genuine MongoDB: NDG_TEST_MONGODB_URI, else a `mongod` of the PATH; else the test is skipped."""
+    if uri := os.environ.get("NDG_TEST_MONGODB_URI"):
+        yield uri.rstrip("/")
+        return
+    if shutil.which("mongod") is None:
+        pytest.skip("no genuine MongoDB: `mongod` is not on the PATH, and NDG_TEST_MONGODB_URI is not set")
+    port = free_port()
+    words = ["mongod", "--dbpath", str(folder), "--port", str(port), "--bind_ip", "127.0.0.1"]
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        assert _answers(process, port), "mongod does not answer"
+        yield f"mongodb://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(30)
 
 
 def free_port() -> int:

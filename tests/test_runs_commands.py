@@ -57,6 +57,16 @@ def test_a_condition_that_is_none_is_refused(said, words):
     assert any(text in err for text in ("got", "not a regular expression", "fields are dotted paths"))
 
 
+def test_a_field_that_no_run_has_is_named_with_the_nearest(said):
+    for words in (["--columns", "results.train.test_acuracy"], ["results.train.test_acuracy>0.5"]):
+        code, _, err = said("runs", *words)
+        assert (code, "none of these runs has results.train.test_acuracy; nearest: results.train.test_acc" in err) == (
+            0,
+            True,
+        )
+    assert said("runs", "seeds.seed>7", "--columns", "tags")[2] == ""
+
+
 def test_the_best_run_has_the_highest_number(said):
     code, out, _ = said("best", "results.train.test_accuracy")
     assert code == 0

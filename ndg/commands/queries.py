@@ -6,14 +6,17 @@ import csv
 import io
 import json
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ndg import atomic, escape, terminal
+from ndg.errors import nearest
 from ndg.extras import require
+from ndg.progress import log
+from ndg.runs.matching import MISSING, values
 from ndg.runs.record import RunRecord
-from ndg.runs.show import differences
+from ndg.runs.show import differences, flatten
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,6 +61,17 @@ def write_parquet(table: pd.DataFrame, path: str) -> Path:
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pandas(table), buffer)
     return atomic.write(Path(path), buffer.getvalue())
+
+
+def name_unknown(paths: Iterable[str], records: Sequence[RunRecord]) -> None:
+    """Say which of the paths none of the runs has, with the nearest that they have."""
+    for path in dict.fromkeys(paths):
+        parts = path.split(".")
+        if parts[0] == "metrics" or any(next(values(record, parts), None) is not MISSING for record in records):
+            continue  # lists are read without metrics
+        known = {leaf: None for record in records for leaf, _ in flatten(record)}
+        if known:
+            log.info("none of these runs has %s; %s", path, nearest(path, known))
 
 
 def compared(records: Sequence[RunRecord], width: int | None = None) -> str:

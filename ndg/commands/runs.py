@@ -13,6 +13,7 @@ from ndg.locations import Locations
 from ndg.runs import conditions
 from ndg.runs.log import NEWEST, Log
 from ndg.runs.record import RunRecord
+from ndg.runs.selection import Selection
 
 GRAPHS = {"align": None, "score": "results.annotated", "edges": None, "causal": "results.causal.causal_graph"}
 """Kinds of runs that leave a graph, and the result without which one did not."""
@@ -35,6 +36,8 @@ def runs(options: Namespace, where: Locations) -> int:
             say(near(queries.write_parquet(table, options.parquet)))
             return 0
         records = log.find(query, options.sort or NEWEST, options.limit, metrics=options.json)
+        paths = [*(options.columns or ()), *Selection(query, options.sort).names]
+        queries.name_unknown(paths, records or log.find(limit=5, metrics=False))
     shape = terminal.size()
     width, form = shape and shape[0], "csv" if options.csv else "md" if options.md else ""
     if form and not options.json:

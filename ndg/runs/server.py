@@ -57,8 +57,9 @@ class ServerLink:
         late = any(path.split(".")[0] == "metrics" for path in selection.wanted)
         late = late or not (selection.wanted or "metrics" in selection.fields)
         if self._is_genuine() and not early:
-            fields = dict.fromkeys({"metrics" if late else "_id", *selection.wanted}, 1) if selection.wanted else {}
-            cursor = self._runs.find(selection.query, fields or None)
+            kept = [path for path in selection.wanted if path.split(".")[0] != "metrics"]
+            fields = dict.fromkeys([*kept, *(["metrics"] if late else []), "_id"], 1) if selection.wanted else {}
+            cursor = self._runs.find(selection.query, fields or selection.fields or None)
             if selection.order:
                 cursor = cursor.sort(selection.order)
             documents = list(cursor.limit(min(selection.limit, LIMIT)) if selection.limit else cursor)

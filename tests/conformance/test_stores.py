@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,16 +12,24 @@ from ndg.errors import ConfigError, StoreError
 from ndg.runs.store import STORES, Store, connect
 from ndg.testing import STORE_CHECKS
 from ndg.testing.stores import RUN
-from tests.mongo_server import free_port
+from tests.mongo_server import free_port, genuine_server
 
 
-@pytest.fixture(scope="module", params=sorted(STORES))
+@pytest.fixture(scope="module")
+def genuine_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A genuine MongoDB, where there is one."""
+    with genuine_server(tmp_path_factory.mktemp("mongod")) as uri:
+        yield uri
+
+
+@pytest.fixture(scope="module", params=[*sorted(STORES), "genuine"])
 def make(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Store]:
     """Makes an empty store of each kind. A new kind of store adds its line here."""
     uris: dict[str, Callable[[], str]] = {
         "file": lambda: str(tmp_path_factory.mktemp("store") / "made" / "log.db"),
         "memory": lambda: f"memory://{uuid.uuid4().hex}",
         "mongodb": lambda: f"{request.getfixturevalue('mongo_uri')}/{uuid.uuid4().hex}",
+        "genuine": lambda: f"{request.getfixturevalue('genuine_uri')}/{uuid.uuid4().hex}",
     }
     return lambda: connect(uris[request.param]())
 
