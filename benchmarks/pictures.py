@@ -4,7 +4,7 @@
 
 Needs Chromium on the PATH. Opening ends when the whole picture is drawn. A pan is a drag of 60 steps; its figure is the
 95 % quantile of the time between two frames. The report is that of `ndg report RUN --html`: of MNIST after one
-epoch on 4,000 examples where its files are in NDG_DATA, else of the digits.
+epoch on 1,000 examples where its files are in NDG_DATA, else of the digits.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def report(quick: bool) -> Iterator[Figure]:
         name, more = (
             ("digits_mlp", ["train.epochs=2"])
             if quick or not _mnist()
-            else ("mnist_cnn", ["train.epochs=1", "data.limit=4000"])
+            else ("mnist_cnn", ["train.epochs=1", "data.limit=1000"])
         )
         place = ["--runs", folder, "-q"]
         for words in (["train", name, *more, *place], ["align", name, *more, "trial.draws=1", *place]):
