@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 
 from ndg.errors import ConfigError
 from ndg.interventions.intervention_sets import INTERVENTIONS, choices, definition, predicted
@@ -30,10 +30,9 @@ def test_the_set_is_that_of_the_definition_without_its_contradictory_pairs(name,
 
 
 @every_intervention
-@given(graph=graphs(max_nodes=7, max_edges=12))
+@given(graph=graphs(max_nodes=7, max_edges=12, least=1))
 @settings(max_examples=60, deadline=None)
 def test_the_arrays_of_a_layer_say_what_the_sets_say(name, graph):
-    assume(graph.nodes.labels and graph.nodes.layers)
     labels = graph.nodes.labels
     true, alternative = (grid.reshape(-1) for grid in np.meshgrid(np.arange(labels), np.arange(labels), indexing="ij"))
     for layer in graph.nodes.layers:
@@ -49,17 +48,16 @@ def test_the_arrays_of_a_layer_say_what_the_sets_say(name, graph):
 
 
 @every_intervention
-@given(graph=graphs(max_nodes=7, max_edges=12))
+@given(graph=graphs(max_nodes=7, max_edges=12, least=1))
 @settings(max_examples=30, deadline=None)
 def test_classes_without_ancestors_are_told_of_q(name, graph):
-    assume(graph.nodes.labels and graph.nodes.layers)
     found = choices(INTERVENTIONS[name], graph, graph.nodes.layers[0].name)
     for label in range(graph.nodes.labels):
         none = name == "Q" and not graph.ancestors(predicted(graph, label))
         assert found.no_ancestors[label] == none
 
 
-@given(graph=graphs(max_nodes=7, max_edges=12))
+@given(graph=graphs(max_nodes=7, max_edges=12, least=1))
 @settings(max_examples=30, deadline=None)
 def test_q_contains_g2_and_is_g2_where_nothing_implies_the_class(graph):
     for label in range(graph.nodes.labels):

@@ -59,11 +59,14 @@ def constant_nodes(graph: NDG) -> set[int]:
 
 
 @st.composite
-def graphs(draw, max_nodes: int = 5, max_edges: int = 10) -> NDG:
-    """Any skew-symmetric graph: cycles, contradictions, constants and concepts included, with counts on random bits."""
-    nodes = draw(st.integers(1, max_nodes))
-    labels = draw(st.integers(0, nodes))
-    concepts = draw(st.integers(0, nodes - labels))
+def graphs(draw, max_nodes: int = 5, max_edges: int = 10, least: int = 0) -> NDG:
+    """Any skew-symmetric graph: cycles, contradictions, constants and concepts included, with counts on random bits.
+
+    It has at least so many labels, and so many units.
+    """
+    nodes = draw(st.integers(max(2 * least, 1), max_nodes))
+    labels = draw(st.integers(least, nodes - least))
+    concepts = draw(st.integers(0, nodes - labels - least))
     constants = draw(st.sets(st.integers(0, nodes - 1), max_size=1))
     free = [literal for literal in range(2 * nodes) if literal // 2 not in constants]
     pair = st.tuples(st.sampled_from(free), st.sampled_from(free)).filter(lambda edge: edge[0] != edge[1])
