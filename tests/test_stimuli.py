@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 import ndg
+from ndg.activations.sampling import Subset
 from ndg.errors import ConfigError, DataError, GraphError
 from ndg.report.explorer.page import page
 from ndg.report.explorer.table import tabulate
@@ -199,3 +200,12 @@ def test_mistakes_are_named(net, graph):
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(IMAGES), shuffle=True)
     with pytest.raises(DataError, match="this DataLoader shuffles"):
         ndg.examples(net, loader, "latent:0")
+
+
+def test_drawn_examples_keep_their_numbers_and_inputs(net, graph):
+    numbers = np.array([3, 31, 45])
+    drawn = ndg.examples(net, Subset(LOADER, numbers), "latent:1", like=graph)
+    alone = ndg.examples(net, [(IMAGES[numbers], torch.zeros(3, dtype=torch.int64))], "latent:1", like=graph)
+    assert [each.number for each in drawn.top] == numbers[[each.number for each in alone.top]].tolist()
+    assert [each.value for each in drawn.top] == [each.value for each in alone.top]
+    assert [each.image for each in drawn.top] == [each.image for each in alone.top]

@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Bool, Float32, Int64
 from torch import Tensor, nn
 
-from ndg.activations.batches import NUMBER, Batch, compute_batches, no_examples
-from ndg.activations.sampling import only, shuffled
+from ndg.activations.batches import NUMBER, Batch, columns, compute_batches, no_examples
+from ndg.activations.sampling import shuffled
 from ndg.capture.reader import Capture, Reader
 from ndg.errors import ConfigError, DataError, GraphError, LayerError, check_kind
 from ndg.extraction import Binarised, check_repeatable, extract, like_study
@@ -287,9 +287,20 @@ def _kind(batch: Batch) -> str:
 
 
 def _inputs(loader: Iterable[Any], numbers: Int64[np.ndarray, " chosen"]) -> dict[int, dict[str, Tensor]]:
-    """Columns of these examples, by number."""
+    """Columns of these examples, by the number that they carry, else by their place in the loader."""
     rows: dict[int, dict[str, Tensor]] = {}
-    for part in only(loader, numbers):
-        for place, number in enumerate(part[NUMBER].tolist()):
-            rows[number] = {key: column[place] for key, column in part.items() if key not in (NUMBER, "labels")}
-    return rows
+    start = 0
+    for batch in loader:
+        part = columns(batch)
+        count = len(next(iter(part.values())))
+        own = part[NUMBER].numpy() if NUMBER in part else np.arange(start, start + count)
+        for place in np.flatnonzero(np.isin(own, numbers)).tolist():
+            named = {key: column[place] for key, column in part.items() if key not in (NUMBER, "labels")}
+            rows[int(own[place])] = named
+        if len(rows) == len(numbers):
+            return rows
+        start += count
+    raise DataError(
+        f"examples are chosen by their numbers; the loader gave {start}, without number {numbers[-1]}; give a loader "
+        "that gives the same examples each time"
+    )
