@@ -12,7 +12,6 @@ import pytest
 import ndg
 from benchmarks.browser import NoBrowserError, chromium, window
 from ndg.graph.conjunctions import Conjunction
-from ndg.graph.verdicts import BOTH_FALSE, Verdicts, kinds
 from ndg.graph.votes import Votes
 from ndg.importance.scores import Scores
 from ndg.mining.implications import Implications
@@ -21,6 +20,7 @@ from ndg.report import html
 from ndg.report.explorer.table import tabulate
 from ndg.stimuli.png import thumbnail
 from ndg.stimuli.result import Example, Examples
+from tests.references.verdicts import every_second_survives
 
 pytestmark = pytest.mark.browser
 HOSTILE = '</script><img src=x onerror="window.hacked=1">"' + "x" * 10_000
@@ -70,12 +70,7 @@ def causal(graph):
 @pytest.fixture(scope="module")
 def judged(graph):
     """The same with scores of its neurons, and with verdicts: every second forced edge survives."""
-    order = ("first", "second", "label")
-    forced = int((kinds(graph.implications, order) == 1).sum())
-    n, nothing = np.full(forced, 100), np.zeros(forced, np.int64)
-    gained = np.where(np.arange(forced) % 2, 99, 30)
-    facts = {"at_least": 0.9, "q": 0.05, "least": 20, "rule": BOTH_FALSE}
-    verdicts = Verdicts.of(order, n, nothing, {"alone": gained}, {"alone": nothing}, facts)
+    verdicts = every_second_survives(graph)
     values = {"first": np.arange(4) / 4, "second": np.arange(5.0)}
     scores = Scores("gndi", values, dict.fromkeys(values, 1.0), "all logits", "zero", 10)
     return replace(graph, verdicts=verdicts).with_scores(scores)

@@ -11,12 +11,12 @@ import ndg
 from benchmarks.graph import random_graph
 from ndg.bits.matrix import BitMatrix
 from ndg.errors import ConfigError, GraphError
-from ndg.graph.verdicts import BOTH_FALSE, Verdicts, kinds
 from ndg.importance.scores import Scores
 from ndg.nodes import LayerUnits, NodeSpace
 from ndg.report import dot, engine, render
 from ndg.report.drawing import PRIOR, Style, draw
 from ndg.report.render import Look
+from tests.references.verdicts import every_second_survives
 
 SCORES = [
     Scores(name, {"second": np.array(values)}, {"second": 1.0}, "all logits", "zero", 10)
@@ -27,12 +27,7 @@ SCORES = [
 @pytest.fixture(scope="module")
 def judged(planted):
     """The planted graph, where every second forced edge survives."""
-    order = ("first", "second", "label")
-    forced = int((kinds(planted.implications, order) == 1).sum())
-    n, nothing = np.full(forced, 100), np.zeros(forced, np.int64)
-    gained = np.where(np.arange(forced) % 2, 99, 30)
-    facts = {"at_least": 0.9, "q": 0.05, "least": 20, "rule": BOTH_FALSE}
-    return replace(planted, verdicts=Verdicts.of(order, n, nothing, {"alone": gained}, {"alone": nothing}, facts))
+    return replace(planted, verdicts=every_second_survives(planted))
 
 
 def test_nodes_are_filled_by_the_prior_or_by_any_score(planted):
