@@ -3,7 +3,7 @@
     python -m benchmarks.checksums [--json FILE] [--quick]
 
 Each figure is the share of time that a checksum adds: to mining a file of bits, to loading a checkpoint, to resuming a
-training (a network, an optimiser and their state), to loading a graph. `share` is of the time on the clock, for which a
+training up to its first step, to loading a graph. `share` is of the time on the clock, for which a
 user waits, `cpu_share` of the CPU time of all threads. Below are the speeds of the sums and of other checksums.
 """
 
@@ -55,7 +55,7 @@ def reading(quick: bool) -> Iterator[Figure]:
         BitMatrix(nodes, words, examples, np.zeros(1000)).save(bits)
         checkpoint.save(weights, models.build(settings, FORM, 10, 0), settings, FORM, 10, {})
         learner = _learner(settings)
-        learner.step(torch.rand(8, *FORM.shape), torch.arange(8) % 10, 0.1)
+        _step(learner)
         checkpoints.save(state, learner, {}, [])
         NDG(mined, {}, scores).save(graph)
         works: dict[str, tuple[Path, Callable[[bool | None], object]]] = {
@@ -80,11 +80,19 @@ def _learner(settings: config.MLP) -> Learner:
 
 
 def _resume(path: Path, settings: config.MLP) -> Learner:
-    """Build a network and its optimiser, and restore their state, as a training does."""
+    """Build a network and its optimiser, restore their state and take a step, as a training does.
+
+    The file is mapped into memory: only the step reads all of it.
+    """
     with checkpoints.reading(path) as saved:
         learner = _learner(settings)
         checkpoints.restore(path, learner, {}, saved)
+    _step(learner)
     return learner
+
+
+def _step(learner: Learner) -> None:
+    learner.step(torch.rand(8, *FORM.shape), torch.arange(8) % 10, 0.1)
 
 
 def _without_checksums(path: Path) -> None:
