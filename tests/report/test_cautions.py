@@ -11,7 +11,7 @@ import pytest
 from ndg.graph.verdicts import BOTH_FALSE
 from ndg.report.cautions import RULES, cautions
 
-DOCS = (Path(__file__).parents[2] / "docs" / "usage.md").read_text(encoding="utf-8")
+DOCS = (Path(__file__).parents[2] / "docs" / "reference" / "verdicts.md").read_text(encoding="utf-8")
 
 CASES = {
     "few examples": ("accuracy.test", "n", 500, 499),

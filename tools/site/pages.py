@@ -93,7 +93,7 @@ def _files() -> str:
     """The formats of files, from the docstrings of the modules that read them."""
     parts = [
         "# Files and their versions",
-        "What ndg writes and reads again. [Checksums](../usage.md#files-and-their-checksums) say how damage is found.",
+        "What ndg writes and reads again. [Checksums](checksums.md) say how damage is found.",
     ]
     for title, (path, constant) in FILES.items():
         module = import_module(path)
