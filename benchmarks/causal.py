@@ -25,7 +25,7 @@ import torch
 import ndg
 from benchmarks.causal_parts import PARTS, TEXT, Training
 from benchmarks.frame import Figure, parser, run
-from benchmarks.trained import experiment
+from benchmarks.trained import experiment, home
 from ndg import atomic
 from ndg.causal import ForcingSettings, effects, forced_effects
 from ndg.causal.recombination import INDEPENDENT, recombine
@@ -82,7 +82,7 @@ def training_figures(
     name: str, seed: int, folder: Path, quick: bool, parts: Sequence[str], resume: bool
 ) -> Iterator[tuple[str, float]]:
     """Figures of one training, kept in its folder part by part."""
-    training, file = Training(name, seed, folder, quick), folder / f"{name}-{seed}" / KEPT
+    training, file = Training(name, seed, folder, quick), home(name, seed, folder, longer=True) / KEPT
     kept = json.loads(file.read_text()) if resume and file.is_file() else {}
     for part in parts:
         if (part == "text") != (name == TEXT):

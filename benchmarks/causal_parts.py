@@ -30,7 +30,7 @@ from ndg.causal import (
     train_faithful,
 )
 from ndg.causal.accuracy import BITS, FITTED
-from ndg.causal.control_sets import prototype_sets
+from ndg.causal.control_sets import CHANGES, SIZE, set_controls
 from ndg.causal.faithful import CONTROLS, FAITHFUL, ORIGINAL
 from ndg.causal.recombination import INDEPENDENT, MIX, recombine
 from ndg.causal.sufficient import common_literals, sufficient_sets
@@ -66,7 +66,7 @@ class Training:
 
     @cached_property
     def model(self) -> nn.Module:
-        return trained(self.name, self.seed, self.folder)
+        return trained(self.name, self.seed, self.folder, longer=True)
 
     @cached_property
     def options(self) -> ndg.RunOptions:
@@ -151,19 +151,26 @@ def forcing(training: Training) -> Figures:
 
 
 def label_sets(training: Training) -> Figures:
-    """Literals that force a label, against prototypes of the same size."""
+    """Literals that force a label, against prototypes of the same size, and with as many changes.
+
+    Written are the means of units on and off; `_written_01` is with 0 and 1.
+    """
     model, graph, train, test = training.model, training.graph, training.train, training.test
     targets = [f"{LABEL}:{label}" for label in training.labels]
-    members = 3 if training.quick else MEMBERS
-    settings = SetSettings(at_most=members, at_least=1.0, examples=50 if training.quick else 512, whole=True)
-    options = training.options
-    sets = sufficient_sets(model, graph, train, test, training.effects, targets, settings=settings, options=options)
-    sizes = [members] * graph.nodes.labels
-    prototypes = prototype_sets(model, graph, train, test, LAYER, sizes, options=options)
-    aligned = float(np.mean([each.test[1] / each.test[0] for each in sets.sets]))
-    best = max(float(total.share[training.labels].mean()) for total in prototypes.values())
-    yield "set_aligned_14", aligned
-    yield "set_lead_14", aligned - best
+    members, options = 3 if training.quick else MEMBERS, training.options
+    plain = SetSettings(at_most=members, at_least=1.0, examples=50 if training.quick else 512, whole=True)
+    for values, suffix in (("mean", ""), ("boolean", "_written_01")):
+        settings = replace(plain, values=values)
+        sets = sufficient_sets(model, graph, train, test, training.effects, targets, settings=settings, options=options)
+        table = set_controls(model, graph, train, test, sets, options=options)
+        turned, tries = table.table[0].aligned
+        yield f"set_aligned_14{suffix}", turned / tries
+        for name, equal in (("set_lead_14", SIZE), ("set_lead_14_changes", CHANGES)):
+            best = table.best(equal)
+            assert best.lead is not None
+            assert best.lead_interval is not None
+            yield f"{name}{suffix}", best.lead
+            yield f"{name}{suffix}_low", best.lead_interval[0]
 
 
 def hidden_sets(training: Training) -> Figures:

@@ -157,6 +157,13 @@ def pruned():
 
 MINING = {"criterion": "confidence", "confidence": 0.8, "support": 3}
 
+
+def label_sets():
+    return causal.sufficient_sets(
+        balanced(), balanced_graph(), loader(), loader(2), effects(), ["label:1"], options=SERIAL
+    )
+
+
 RESULTS = {
     "TrialResult": trial,
     "Curve": lambda: trial().curve,
@@ -181,6 +188,9 @@ RESULTS = {
     ),
     "SufficientSets": lambda: causal.sufficient_sets(
         balanced(), balanced_graph(), loader(), loader(2), effects(), ["label:1", f"{SECOND}:2"], options=SERIAL
+    ),
+    "SetControls": lambda: causal.set_controls(
+        balanced(), balanced_graph(), loader(), loader(2), label_sets(), options=SERIAL
     ),
     "Certificates": lambda: causal.smallest(
         balanced(), balanced_graph(), loader(), FIRST, {1: [f"{FIRST}:{unit}" for unit in range(6)]}, options=SERIAL

@@ -90,9 +90,5 @@ class Controls:
         settings = {}
         for name in names:
             order = self._orders[OF_CHANGES[name]]
-            values, place = order.values[self._alternative], order.place[self._alternative]
-            units = np.argsort(order.place, axis=1)[self._alternative]
-            differs = np.take_along_axis(values != bits, units, axis=1)
-            before = np.cumsum(differs, axis=1) - differs  # changes by the units that stand before
-            settings[name] = (np.take_along_axis(before < changes[:, None], place, axis=1), values)
+            settings[name] = (order.until(changes, bits, self._alternative), order.values[self._alternative])
         return settings

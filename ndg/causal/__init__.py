@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from ndg.causal.certificates import CertifySettings as CertifySettings
     from ndg.causal.certificates import certify as certify
     from ndg.causal.certificates import smallest as smallest
+    from ndg.causal.control_sets import SetControls as SetControls
+    from ndg.causal.control_sets import set_controls as set_controls
     from ndg.causal.factorial import Effects as Effects
     from ndg.causal.factorial import effects as effects
     from ndg.causal.faithful import Faithful as Faithful

@@ -80,6 +80,14 @@ class Ranked:
     place: Int64[np.ndarray, "label unit"]
     values: Units
 
+    def until(
+        self, changes: Int64[np.ndarray, " row"], bits: Bool[np.ndarray, "row unit"], label: Int64[np.ndarray, " row"]
+    ) -> Bool[np.ndarray, "row unit"]:
+        """The first units in the order of each row's label that change so many of its bits."""
+        differs = np.take_along_axis(self.values[label] != bits, np.argsort(self.place, axis=1)[label], axis=1)
+        before = np.cumsum(differs, axis=1) - differs  # changes by the units that stand before
+        return np.take_along_axis(before < changes[:, None], self.place[label], axis=1)
+
 
 def ranked(counts: ClassCounts) -> dict[str, Ranked]:
     """Every order of `ORDERS`, by name."""

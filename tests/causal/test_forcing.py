@@ -9,10 +9,10 @@ from torch import nn
 
 import ndg
 from ndg.bits.matrix import BitMatrix
-from ndg.causal import ForcingSettings, effects, forced_effects, recombine, votes
-from ndg.causal.control_sets import prototype_sets
+from ndg.causal import ForcingSettings, SetSettings, effects, forced_effects, recombine, sufficient_sets, votes
+from ndg.causal.control_sets import set_controls
 from ndg.errors import ConfigError, GraphError
-from ndg.interventions.prototypes import ORDERS, ClassCounts, ranked
+from ndg.interventions.prototypes import ClassCounts, ranked
 from ndg.nodes import LayerUnits, NodeSpace
 
 
@@ -107,18 +107,57 @@ def test_prototype_orders_by_hand():
     assert orders["surest"].values[0].tolist() == [True, True, False]
 
 
-def test_prototype_sets_force_as_many_literals_as_asked(network, loader, mined):
+def test_sets_beside_prototypes_are_counted_one_by_one(network, loader, mined, found):
     bits, graph = mined
-    totals = prototype_sets(network, graph, loader, loader, "1", [8, 8, 8])
-    assert set(totals) == set(ORDERS)
-    label = bits.to_bool("label").argmax(axis=1)
-    for total in totals.values():
-        assert total.n.tolist() == [(label != each).sum() for each in range(3)]
-    order = ranked(ClassCounts.of(graph, "1"))["contrast"]
-    with torch.no_grad():
-        one = network[2:](torch.from_numpy(order.values[2:]).float()).argmax(dim=1)
-    assert totals["contrast"].turned[2] == (totals["contrast"].n[2] if int(one) == 2 else 0)
-    assert order.place.shape == (3, 8)
+    settings = SetSettings(at_most=3, examples=60, whole=True, values="boolean")
+    sets = sufficient_sets(network, graph, loader, loader, found, ["label:0", "label:2"], settings=settings)
+    table = set_controls(network, graph, loader, loader, sets)
+    orders, label = ranked(ClassCounts.of(graph, "1")), bits.to_bool("label").argmax(axis=1)
+    before, aligned = bits.to_bool("1"), {}
+    for each, target in zip(sets.sets, (0, 2), strict=True):
+        literals = [graph.nodes.literal(member) for member in each.members]
+        units = [literal.node - graph.nodes.labels for literal in literals]
+        for example in np.flatnonzero(label != target):
+            ways = {("sufficient sets", "equal size"): (units, [literal.value for literal in literals])}
+            changes = sum(before[example, unit] != literal.value for unit, literal in zip(units, literals, strict=True))
+            for name, order in orders.items():
+                first = np.argsort(order.place[target]).tolist()
+                until, flips = [], 0
+                for unit in first:
+                    if flips == changes:
+                        break
+                    until.append(unit)
+                    flips += before[example, unit] != order.values[target, unit]
+                ways[name, "equal size"] = (first[:3], order.values[target, first[:3]])
+                ways[name, "equal changes"] = (until, order.values[target, until])
+            for way, (chosen, values) in ways.items():
+                latent = network[:2](loader[0][0][example]).detach()
+                latent[chosen] = torch.tensor(np.array(values), dtype=torch.float)
+                aligned.setdefault(way, []).append((example, int(network[2:](latent).argmax() == target), len(chosen)))
+    own = aligned["sufficient sets", "equal size"]
+    for row in table.table:
+        way = aligned[row.name, row.equal]
+        assert row.aligned == (sum(turned for _, turned, _ in way), len(way))
+        assert row.members == pytest.approx(np.mean([size for *_, size in way]))
+        if row.name == "sufficient sets":
+            assert row.lead is None
+            continue
+        assert row.lead == pytest.approx((sum(turned for _, turned, _ in own) - row.aligned[0]) / len(way))
+        leads, tries = np.zeros(120), np.zeros(120)
+        for (example, mine, _), (_, other, _) in zip(own, way, strict=True):
+            leads[example] += mine - other
+            tries[example] += 1
+        error = 1.96 * np.sqrt(((leads - row.lead * tries) ** 2).sum()) / len(way)
+        assert row.lead_interval == pytest.approx((row.lead - error, row.lead + error))
+    assert table.best().aligned[0] == max(row.aligned[0] for row in table.table[1:4])
+    sized = table.table[0].changed
+    assert all(row.changed <= sized + 1e-9 for row in table.table if row.equal == "equal changes")
+
+
+def test_prototypes_are_controls_of_sets_of_labels_alone(network, loader, mined, found):
+    hidden = sufficient_sets(network, mined[1], loader, loader, found, ["2:0"], settings=SetSettings(examples=20))
+    with pytest.raises(ConfigError, match="sets of labels; got sets of 2:0; find sets of label:0"):
+        set_controls(network, mined[1], loader, loader, hidden)
 
 
 def test_what_cannot_be_forced_is_named(network, loader, mined, found):

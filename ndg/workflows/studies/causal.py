@@ -9,6 +9,7 @@ from ndg import seeds
 from ndg.causal.accuracy import AccuracySettings, interchange_accuracy
 from ndg.causal.assembly import causal_graph
 from ndg.causal.certificates import CertifySettings, smallest
+from ndg.causal.control_sets import set_controls
 from ndg.causal.factorial import effects
 from ndg.causal.later import later_layers
 from ndg.causal.recombination import INDEPENDENT, MIX, recombine
@@ -43,6 +44,13 @@ NOTE = (
     "share decided at the margin chosen on validation, and the iia of these."
 )
 
+BESIDE = (
+    "Held-out examples of other labels; each set and prototype is to give them its label. equal size: as many literals "
+    "as the set; equal changes: literals in the order of the prototype until as many booleans change as the set "
+    "changes. set, changed: literals set and booleans changed on average; lead: of the sets over this row, 95 % "
+    "interval over examples."
+)
+
 
 WITH_VALIDATION = with_validation("votes choose their margin on validation examples")
 
@@ -66,6 +74,7 @@ def run(prepared: Prepared, run: Run) -> Findings:
     hidden = sufficient_sets(network, graph, train, held_out, found, behind, settings=HIDDEN, options=options)
     labels = [f"{LABEL}:{label}" for label in range(graph.nodes.labels)]
     forced = sufficient_sets(network, graph, train, held_out, found, labels, settings=FORCED, options=options)
+    prototypes = set_controls(network, graph, train, held_out, forced, options=options)
     behind_votes: list[HiddenVotes] = []
     if later:
         own = replace(options, seed=seeds.integer(options.seed, "votes of the layer behind") % 2**32)
@@ -75,10 +84,12 @@ def run(prepared: Prepared, run: Run) -> Findings:
     causal = causal_graph(graph, [hidden], [accuracy.votes, *(each.votes for each in behind_votes)])
     run.artefact(causal.save(run.folder / GRAPH))
     named = prepared.experiment.name
-    words = [f"{named}: {accuracy.words()}", hidden.words(), *(each.words() for each in behind_votes), forced.words()]
+    words = [f"{named}: {accuracy.words()}", hidden.words(), *(each.words() for each in behind_votes)]
+    words += [forced.words(), prototypes.words()]
     tables = [
         Table.of_rows(f"{named}: interchange accuracy of votes of {layer}", accuracy.rows(), note=NOTE),
         Table.of_rows(f"{named}: literals of {layer} that force a label", forced.rows()),
+        Table.of_rows(f"{named}: these sets beside class prototypes", prototypes.rows(), note=BESIDE),
     ]
     results: dict[str, Any] = {
         "interchange_accuracy": accuracy.to_dict(),
@@ -87,6 +98,7 @@ def run(prepared: Prepared, run: Run) -> Findings:
         "hidden_votes": [each.to_dict() for each in behind_votes],
         "causal_graph": {"digest": causal.digest, "conjunctions": len(causal.conjunctions)},
         "label_sets": forced.to_dict(),
+        "set_controls": prototypes.to_dict(),
     }
     files: dict[str, Any] = {
         "interchange_accuracy.csv": accuracy.rows(),
@@ -95,6 +107,7 @@ def run(prepared: Prepared, run: Run) -> Findings:
         "hidden_sets.csv": hidden.rows(),
         "conjunctions.csv": causal.conjunctions_frame().to_dict("records"),
         "label_sets.csv": forced.rows(),
+        "set_controls.csv": prototypes.rows(),
     }
     try:
         orders = {label: accuracy.votes.order(label)[:LONGEST] for label in range(graph.nodes.labels)}
