@@ -160,6 +160,16 @@ MUTANTS: tuple[Mutant, ...] = (
         {
             "2 * counts.on > counts.size": "2 * counts.on >= counts.size",
             "places(-strength)": "places(strength)",
+            "before < changes": "before <= changes",
+            "np.cumsum(differs, axis=1) - differs": "np.cumsum(differs, axis=1)",
+        },
+    ),
+    *of(
+        "causal/control_sets.py",
+        "causal/test_forcing.py",
+        {
+            "order.place[label] < size": "order.place[label] <= size",
+            "2 * mean * both": "mean * both",
         },
     ),
     *of(
@@ -168,14 +178,6 @@ MUTANTS: tuple[Mutant, ...] = (
         {
             "np.abs(given - other), given > other": "np.abs(given - other), given >= other",
             "np.minimum(given, other), given > other": "np.minimum(given, other), given >= other",
-        },
-    ),
-    *of(
-        "abstraction/controls.py",
-        "abstraction/test_controls.py",
-        {
-            "before < changes": "before <= changes",
-            "np.cumsum(differs, axis=1) - differs": "np.cumsum(differs, axis=1)",
         },
     ),
     *of(
