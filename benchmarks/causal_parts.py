@@ -15,6 +15,7 @@ from torch import nn
 
 import ndg
 from benchmarks.trained import splits, trained
+from ndg.activations.batches import forward
 from ndg.bits.matrix import BitMatrix
 from ndg.causal import (
     AccuracySettings,
@@ -302,6 +303,6 @@ def right_share(model: nn.Module, loader: Any) -> float:
     right = total = 0
     with torch.no_grad():
         for inputs, labels in loader:
-            right += int((model(inputs).argmax(dim=1) == labels).sum())
+            right += int((forward(model, inputs).argmax(dim=1) == labels).sum())
             total += len(labels)
     return right / total
