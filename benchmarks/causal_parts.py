@@ -119,7 +119,7 @@ class Training:
 
 def votes(training: Training) -> Figures:
     """Interchange accuracy of votes, with the lead over controls."""
-    yield "test_accuracy", right_share(training.model, training.test)
+    yield "test_accuracy", right_share(training.model, splits(training.name)["test"].loader())
     table = training.accuracy
     own, best = table[FITTED], table.best_control
     assert own.covered is not None
@@ -260,7 +260,7 @@ def channels(training: Training) -> Figures:
 
 def text(training: Training) -> Figures:
     """Interchange accuracy of votes of a text network's latents."""
-    yield "test_accuracy", right_share(training.model, training.test)
+    yield "test_accuracy", right_share(training.model, splits(training.name)["test"].loader())
     yield from votes_of(training, str(training.model.latent_layer), "text")
 
 
