@@ -225,6 +225,15 @@ def test_causal_leaves_the_accuracy_of_votes_sets_and_certificates(home, capsys,
     assert len(rows_of(record, "votes.csv")) == record["results"]["causal"]["interchange_accuracy"]["edges"]
     assert record["results"]["causal"]["hidden_sets"]["targets"] == len(rows_of(record, "hidden_sets.csv")) > 0
     assert rows_of(record, "effects.csv")
+    forced = record["results"]["causal"]["forced_effects"]
+    assert len({row["unit"] for row in rows_of(record, "forced_effects.csv")}) == min(causal.SAMPLE, 32)
+    assert f"correlation {forced['correlation']:.2f}" in " ".join(told.split())
+    right, of, low, high = forced["sign_survival"]
+    assert 0 <= low <= right / of <= high <= 1
+    controls = rows_of(record, "set_controls.csv")
+    assert [row["equal"] for row in controls] == ["equal size"] * 4 + ["equal changes"] * 3
+    assert all(row["lead"] for row in controls[1:])
+    assert "at equal changes the strongest prototype" in " ".join(told.split())
     assert "the best control without interventions" in " ".join(told.split())
     page = (Path(record["folder"]) / "report.html").read_text()
     assert "interchange accuracy of votes of latent" in page

@@ -11,12 +11,14 @@ from ndg.causal.assembly import causal_graph
 from ndg.causal.certificates import CertifySettings, smallest
 from ndg.causal.control_sets import set_controls
 from ndg.causal.factorial import effects
+from ndg.causal.forcing import ForcedEffects, ForcingSettings, forced_effects
 from ndg.causal.later import later_layers
 from ndg.causal.recombination import INDEPENDENT, MIX, recombine
 from ndg.causal.sufficient import RARE, SetSettings, SufficientSets, common_literals, sufficient_sets
 from ndg.discovery import mine
 from ndg.errors import LayerError
 from ndg.extraction import extract
+from ndg.graph.votes import Votes
 from ndg.nodes import LABEL
 from ndg.progress import log
 from ndg.report.tables import Table
@@ -33,6 +35,9 @@ LONGEST = 40
 
 LARGEST = 200
 """Effects in the table."""
+
+SAMPLE, EXAMPLES = 16, 512
+"""Units that are forced, for comparison with their factorial effects, and examples on which they are."""
 
 ACCURACY, PROOFS = AccuracySettings(), CertifySettings()
 HIDDEN, FORCED = SetSettings(), SetSettings(at_most=14)
@@ -67,6 +72,10 @@ def run(prepared: Prepared, run: Run) -> Findings:
     independent = recombine(network, train, layer, INDEPENDENT, ACCURACY.fit, like=plain, options=options)
     found = effects(independent, layer, plain)
     graph = mine(plain, **mining_of(prepared))
+    units = plain.nodes.slice(layer)
+    sample = seeds.generator(options.seed, "forced units").permutation(units.stop - units.start)[:SAMPLE]
+    some = ForcingSettings(sorted(sample.tolist()), examples=EXAMPLES)
+    true = forced_effects(network, graph, train, held_out, found, settings=some, options=options)
     accuracy = interchange_accuracy(
         network, train, loaders["validation"], held_out, layer, like=plain, settings=ACCURACY, options=options
     )
@@ -84,7 +93,8 @@ def run(prepared: Prepared, run: Run) -> Findings:
     causal = causal_graph(graph, [hidden], [accuracy.votes, *(each.votes for each in behind_votes)])
     run.artefact(causal.save(run.folder / GRAPH))
     named = prepared.experiment.name
-    words = [f"{named}: {accuracy.words()}", hidden.words(), *(each.words() for each in behind_votes)]
+    words = [f"{named}: {accuracy.words()}", found.words(), true.words(), _signs(true, accuracy.votes)]
+    words += [hidden.words(), *(each.words() for each in behind_votes)]
     words += [forced.words(), prototypes.words()]
     tables = [
         Table.of_rows(f"{named}: interchange accuracy of votes of {layer}", accuracy.rows(), note=NOTE),
@@ -94,6 +104,7 @@ def run(prepared: Prepared, run: Run) -> Findings:
     results: dict[str, Any] = {
         "interchange_accuracy": accuracy.to_dict(),
         "effects": {"n": found.n, "significant": int(found.significant().sum())},
+        "forced_effects": {**true.context(), "sign_survival": list(true.sign_survival(accuracy.votes))},
         "hidden_sets": _counts(hidden),
         "hidden_votes": [each.to_dict() for each in behind_votes],
         "causal_graph": {"digest": causal.digest, "conjunctions": len(causal.conjunctions)},
@@ -103,6 +114,7 @@ def run(prepared: Prepared, run: Run) -> Findings:
     files: dict[str, Any] = {
         "interchange_accuracy.csv": accuracy.rows(),
         "effects.csv": found.rows(LARGEST),
+        "forced_effects.csv": true.rows(),
         "votes.csv": accuracy.votes.rows(),
         "hidden_sets.csv": hidden.rows(),
         "conjunctions.csv": causal.conjunctions_frame().to_dict("records"),
@@ -120,6 +132,14 @@ def run(prepared: Prepared, run: Run) -> Findings:
         results["certificates"] = proofs.to_dict()
         files["certificates.csv"] = proofs.rows()
     return Findings(results, tables, files, words, pictures(causal, f"Causal graph of {named}", prepared, run))
+
+
+def _signs(true: ForcedEffects, votes: Votes) -> str:
+    right, of, low, high = true.sign_survival(votes)
+    return (
+        f"Of the stronger half of the votes of these units, {right} of {of} have the sign of the effect of forcing "
+        f"their unit on that logit (95 % interval {low:.3f} to {high:.3f})."
+    )
 
 
 def _counts(sets: SufficientSets) -> dict[str, Any]:
