@@ -15,15 +15,17 @@ from ndg.errors import StoreError
 
 LIMIT = 12_000_000  # bytes of BSON; a server refuses 16 MiB, and a document grows after it is checked
 NUMBERS = 1_000_000  # that many in an array take 12 MB
+DEPTH = 90  # levels of one value; a server refuses documents of more than 100
 
 
 def plain(value: Any, path: str = "") -> tuple[Any, list[str]]:
     """`value` in plain types, and paths that hold null for a number that was not finite.
 
-    Raises StoreError for a value that has no plain form, and for a key that no query could name.
+    Raises StoreError for a value that has no plain form or more than `DEPTH` levels, and for a key that no query could
+    name.
     """
     lost: list[str] = []
-    return _plain(value, path, lost), lost
+    return _plain(value, path, lost, 0), lost
 
 
 def size(value: Any) -> int:
@@ -70,9 +72,14 @@ def iso(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _plain(value: Any, path: str, lost: list[str]) -> Any:
+def _plain(value: Any, path: str, lost: list[str], level: int) -> Any:
+    if level > DEPTH:
+        raise StoreError(
+            f"a value of a run document has at most {DEPTH} levels of lists and dictionaries; {path[:60] or 'one'} has "
+            "more; make it flatter, or write it to a file and log it with run.artefact(path)"
+        )
     if isinstance(value, Enum):
-        return _plain(value.value, path, lost)
+        return _plain(value.value, path, lost, level)
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -95,13 +102,13 @@ def _plain(value: Any, path: str, lost: list[str]) -> Any:
                 f"{f' in {path}' if path else ''}; rename one of {same}"
             )
         pairs = zip(names, value.values(), strict=True)
-        return {name: _plain(item, _join(path, name), lost) for name, item in pairs}
+        return {name: _plain(item, _join(path, name), lost, level + 1) for name, item in pairs}
     if isinstance(value, set | frozenset):
         value = sorted(value, key=repr)
     if isinstance(value, list | tuple):
-        return [_plain(item, _join(path, i), lost) for i, item in enumerate(value)]
+        return [_plain(item, _join(path, i), lost, level + 1) for i, item in enumerate(value)]
     if is_dataclass(value) and not isinstance(value, type):
-        return _plain(asdict(value), path, lost)
+        return _plain(asdict(value), path, lost, level)
     if isinstance(value, PathLike):
         return str(fspath(value))
     if isinstance(value, datetime):
@@ -109,7 +116,7 @@ def _plain(value: Any, path: str, lost: list[str]) -> Any:
     if hasattr(value, "tolist"):  # numpy scalars and arrays, torch tensors
         if math.prod(getattr(value, "shape", ())) > NUMBERS:
             raise too_large(path or "an array", f"has {'x'.join(map(str, value.shape))} numbers")
-        return _plain(value.tolist(), path, lost)
+        return _plain(value.tolist(), path, lost, level)
     raise StoreError(
         f"a run document holds numbers, text, lists and dictionaries; got a {type(value).__name__}"
         f"{f' at {path}' if path else ''}; turn it into these, or write it to a file and log it with run.artefact(path)"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from reprlib import repr as short
 from typing import Any
 
 from ndg.errors import StoreError, UserError, nearest
@@ -128,12 +129,14 @@ def _scalar(path: str, value: Any) -> Any:
     try:
         value, lost = plain(value, path)
     except StoreError as error:
-        raise UserError(f"{path} is compared with a value that no run document holds: {value!r}") from error
+        raise UserError(
+            f"{path} is compared with a value that no run document holds: {short(value)}; {error}"
+        ) from error
     if isinstance(value, str):
         _check_text(path, value)
     if lost or isinstance(value, list | dict):
         raise UserError(
-            f"{path} is compared with one number, text, boolean or null; got {value!r}; use $in for several"
+            f"{path} is compared with one number, text, boolean or null; got {short(value)}; use $in for several"
         )
     return value
 

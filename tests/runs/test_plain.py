@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ndg.errors import StoreError
-from ndg.runs.plain import iso, plain, size
+from ndg.errors import StoreError, UserError
+from ndg.runs.plain import DEPTH, iso, plain, size
+from ndg.runs.query import validated
 
 
 class Color(Enum):
@@ -108,3 +109,19 @@ def test_keys_that_are_equal_as_text_are_refused():
             StoreError, match=r"keys of a run document must differ as text; '\w+' comes twice.*rename one"
         ):
             plain(value, "results.s")
+
+
+def nested(levels, value=1):
+    for level in range(levels):
+        value = [value] if level % 2 else {"a": value}
+    return value
+
+
+def test_values_have_at_most_ninety_levels():
+    assert plain(nested(DEPTH))[0] == nested(DEPTH)
+    with pytest.raises(StoreError, match=r"at most 90 levels .*; results.* has more; make it flatter"):
+        plain(nested(DEPTH + 1), "results")
+    with pytest.raises(StoreError, match="at most 90 levels"):
+        plain(nested(5000))
+    with pytest.raises(UserError, match=r"no run document holds: .*at most 90 levels"):
+        validated({"name": {"$in": [nested(900)]}})
