@@ -150,7 +150,7 @@ class SetControls(Result):
     def words(self) -> str:
         turned, n = self.table[0].aligned
         if not n:
-            return f"no set of {self.layer} was tried: no example has another label than those of the sets."
+            return f"No set of {self.layer} was tried: no example has another label than those of the sets."
         parts = []
         for equal in (SIZE, CHANGES):
             best = self.best(equal)
@@ -162,7 +162,7 @@ class SetControls(Result):
                 f"{best.lead:.3f}, 95 % interval {low:.3f} to {high:.3f})"
             )
         return (
-            f"sets of {self.table[0].members:.1f} literals of {self.layer} give {turned / n:.3f} of {n:,} tries their "
+            f"Sets of {self.table[0].members:.1f} literals of {self.layer} give {turned / n:.3f} of {n:,} tries their "
             f"label; {'; '.join(parts)}."
         )
 
