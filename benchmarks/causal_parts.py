@@ -34,7 +34,7 @@ from ndg.causal.accuracy import BITS, FITTED
 from ndg.causal.control_sets import CHANGES, SIZE, set_controls
 from ndg.causal.faithful import CONTROLS, FAITHFUL, ORIGINAL
 from ndg.causal.recombination import INDEPENDENT, MIX, recombine
-from ndg.causal.sufficient import common_literals, sufficient_sets
+from ndg.causal.sufficient import EFFECT, RANDOM, common_literals, sufficient_sets
 from ndg.nodes import LABEL
 
 BEFORE, LAYER, BEHIND, CHANNELS = "encoder.relu1", "latent", "decoder.fc1", "encoder.act2"
@@ -175,19 +175,21 @@ def label_sets(training: Training) -> Figures:
 
 
 def hidden_sets(training: Training) -> Figures:
-    """Literals of the next layer with a set of literals that makes them true."""
+    """Literals of the next layer with a set of literals that makes them true; beside it, of units taken at random."""
     hidden = common_literals(training.bits, BEHIND)[: 3 if training.quick else None]
-    sets = sufficient_sets(
-        training.model,
-        training.graph,
-        training.train,
-        training.test,
-        training.effects,
-        hidden,
-        options=training.options,
-    )
-    assert sets.covered is not None
-    yield "hidden_covered", sets.covered
+    for key, order in (("hidden_covered", EFFECT), ("hidden_covered_at_random", RANDOM)):
+        sets = sufficient_sets(
+            training.model,
+            training.graph,
+            training.train,
+            training.test,
+            training.effects,
+            hidden,
+            settings=SetSettings(order=order),
+            options=training.options,
+        )
+        assert sets.covered is not None
+        yield key, sets.covered
 
 
 def certificates(training: Training) -> Figures:

@@ -224,6 +224,9 @@ def test_causal_leaves_the_accuracy_of_votes_sets_and_certificates(home, capsys,
     assert len(rows_of(record, "label_sets.csv")) == len(rows_of(record, "certificates.csv")) == 10
     assert len(rows_of(record, "votes.csv")) == record["results"]["causal"]["interchange_accuracy"]["edges"]
     assert record["results"]["causal"]["hidden_sets"]["targets"] == len(rows_of(record, "hidden_sets.csv")) > 0
+    at_random = record["results"]["causal"]["hidden_sets_at_random"]
+    assert at_random["survive"] <= record["results"]["causal"]["hidden_sets"]["survive"]
+    assert "taken at random" in " ".join(told.split())
     assert rows_of(record, "effects.csv")
     forced = record["results"]["causal"]["forced_effects"]
     assert len({row["unit"] for row in rows_of(record, "forced_effects.csv")}) == min(causal.SAMPLE, 32)

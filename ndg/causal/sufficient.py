@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from ndg import seeds
 from ndg.activations.sampling import subset
 from ndg.bits.matrix import BitMatrix
 from ndg.causal.factorial import Effects
@@ -34,6 +35,7 @@ from ndg.results import Result, Row
 from ndg.run_study import placed, run_batches
 
 AT_MOST = 12
+EFFECT, RANDOM = "effect", "random"
 
 RARE = 0.05
 """Share of the examples on which a literal is at least true, and false, so that a set for it can be judged."""
@@ -47,10 +49,11 @@ class SetSettings:
     at_least   share of the training examples with a false literal on which forcing the set must make it true
     survive    lower end of the Wilson interval of that share on other examples, from which a set survives
     examples   training examples, drawn by the seed
+    order      units of hidden literals are taken by their "effect", or at "random" by the seed, as a control
     whole      whether sets for labels get `at_most` members also where fewer are enough, for comparison at equal size
     values     what is written: "boolean", "mean", "resample", or "auto" (see `ndg.interventions.substitution`)
 
-    Raises ConfigError for numbers outside their range.
+    Raises ConfigError for numbers outside their range and an unknown order.
     """
 
     at_most: int = AT_MOST
@@ -59,10 +62,13 @@ class SetSettings:
     examples: int = 512
     values: str = "auto"
     whole: bool = False
+    order: str = EFFECT
 
     def __post_init__(self) -> None:
         plain_numbers(self)
         check_kind(self.whole, (bool, np.bool_), "whole= is True or False", "leave it out for False")
+        if self.order not in (EFFECT, RANDOM):
+            raise ConfigError(f"units are taken by {EFFECT} or at {RANDOM}; got order={self.order!r}; leave it out")
         if self.at_most < 1 or self.examples < 1:
             raise ConfigError(
                 f"a set has at least 1 member, found on at least 1 example; got {self.at_most} and {self.examples}"
@@ -143,9 +149,10 @@ class SufficientSets(Result):
         found = [each for each in self.sets if each.found]
         size = f", of {np.mean([len(each.members) for each in found]):.1f} literals on average" if found else ""
         survived = sum(each.survives for each in self.sets)
+        taken = ", taken at random" if self.settings.order == RANDOM else ""
         return (
             f"{len(found)} of {len(self.sets)} targets have a sufficient set of at most {self.settings.at_most} "
-            f"literals of {self.layer}{size}; {survived} survive on other examples (Wilson lower end at least "
+            f"literals of {self.layer}{taken}{size}; {survived} survive on other examples (Wilson lower end at least "
             f"{self.settings.survive:g} where the target was false)."
         )
 
@@ -258,7 +265,10 @@ class _Search:
         signs: dict[Literal, np.ndarray] = {}
         for literal in targets:
             effect = np.nan_to_num(effects.effect[:, places[graph.nodes.name(literal.node)]])
-            self._order[literal] = np.argsort(-np.abs(effect), kind="stable").tolist()
+            order = np.argsort(-np.abs(effect), kind="stable")
+            if self._settings.order == RANDOM:
+                order = seeds.generator(self._options.seed, f"order of {literal.node}").permutation(len(effect))
+            self._order[literal] = order.tolist()
             signs[literal] = (effect > 0) == literal.value
         sets = {literal: np.zeros(len(signs[literal]), np.bool_) for literal in targets}
         best: dict[Literal, tuple[int, int]] = {}

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import ndg
+from ndg import seeds
 from ndg.causal import SetSettings, effects, recombine, sufficient_sets
 from ndg.errors import ConfigError, GraphError
 from ndg.intervals import wilson
@@ -97,6 +98,20 @@ def test_a_set_that_is_too_small_is_not_found_and_does_not_survive(planted):
     assert len(found.frame()) == 1
 
 
+def test_units_taken_at_random_are_a_control(planted):
+    model, graph, fit, test, mined = planted
+    node = graph.nodes.literal("gates:0").node
+    for seed in range(3):
+        options = ndg.RunOptions(seed=seed)
+        first = set(seeds.generator(seed, f"order of {node}").permutation(6)[:5].tolist())
+        settings = SetSettings(at_most=5, order="random")
+        found = sufficient_sets(model, graph, fit, test, mined, ["gates:0"], settings=settings, options=options)
+        assert found.sets[0].survives == ({0, 1, 2} <= first)
+        assert "literals of latent, taken at random" in found.words()
+        if found.sets[0].survives:
+            assert set(found.sets[0].members) == {"latent:0", "latent:1", "~latent:2"}
+
+
 def test_what_has_no_sets_is_named(planted):
     model, graph, fit, test, mined = planted
     with pytest.raises(GraphError, match="a target is a node of the graph"):
@@ -105,6 +120,8 @@ def test_what_has_no_sets_is_named(planted):
         sufficient_sets(model, graph, fit, test, mined, ["latent:0"])
     with pytest.raises(ConfigError, match="at least 1 member"):
         SetSettings(at_most=0)
+    with pytest.raises(ConfigError, match="taken by effect or at random; got order='votes'"):
+        SetSettings(order="votes")
     with pytest.raises(ConfigError, match="above 0 and at most 1"):
         SetSettings(at_least=1.5)
     other = Planted()

@@ -14,7 +14,7 @@ from ndg.causal.factorial import effects
 from ndg.causal.forcing import ForcedEffects, ForcingSettings, forced_effects
 from ndg.causal.later import later_layers
 from ndg.causal.recombination import INDEPENDENT, MIX, recombine
-from ndg.causal.sufficient import RARE, SetSettings, SufficientSets, common_literals, sufficient_sets
+from ndg.causal.sufficient import RANDOM, RARE, SetSettings, SufficientSets, common_literals, sufficient_sets
 from ndg.discovery import mine
 from ndg.errors import LayerError
 from ndg.extraction import extract
@@ -81,6 +81,8 @@ def run(prepared: Prepared, run: Run) -> Findings:
     )
     behind = common_literals(plain, later[0], RARE) if later else []
     hidden = sufficient_sets(network, graph, train, held_out, found, behind, settings=HIDDEN, options=options)
+    at_random = replace(HIDDEN, order=RANDOM)
+    control = sufficient_sets(network, graph, train, held_out, found, behind, settings=at_random, options=options)
     labels = [f"{LABEL}:{label}" for label in range(graph.nodes.labels)]
     forced = sufficient_sets(network, graph, train, held_out, found, labels, settings=FORCED, options=options)
     prototypes = set_controls(network, graph, train, held_out, forced, options=options)
@@ -94,7 +96,8 @@ def run(prepared: Prepared, run: Run) -> Findings:
     run.artefact(causal.save(run.folder / GRAPH))
     named = prepared.experiment.name
     words = [f"{named}: {accuracy.words()}", found.words(), true.words(), _signs(true, accuracy.votes)]
-    words += [hidden.words(), *(each.words() for each in behind_votes)]
+    words += [hidden.words(), control.words()] if behind else []
+    words += [each.words() for each in behind_votes]
     words += [forced.words(), prototypes.words()]
     tables = [
         Table.of_rows(f"{named}: interchange accuracy of votes of {layer}", accuracy.rows(), note=NOTE),
@@ -106,6 +109,7 @@ def run(prepared: Prepared, run: Run) -> Findings:
         "effects": {"n": found.n, "significant": int(found.significant().sum())},
         "forced_effects": {**true.context(), "sign_survival": list(true.sign_survival(accuracy.votes))},
         "hidden_sets": _counts(hidden),
+        "hidden_sets_at_random": _counts(control),
         "hidden_votes": [each.to_dict() for each in behind_votes],
         "causal_graph": {"digest": causal.digest, "conjunctions": len(causal.conjunctions)},
         "label_sets": forced.to_dict(),
