@@ -87,10 +87,10 @@ class Certificates(Result):
             {
                 "label": each.label,
                 "size": len(each.members),
-                "members": " ".join(each.members),
                 "status": each.status,
                 "nodes": each.nodes,
                 "gives": each.gives,
+                "members": " ".join(each.members),
                 "counterexample": None if each.counterexample is None else _text(each.counterexample),
             }
             for each in self.certificates

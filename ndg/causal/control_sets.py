@@ -134,7 +134,7 @@ class SetControls(Result):
         for row in self.table:
             turned, n = row.aligned
             low, high = (float(end) for end in wilson(turned, n)) if n else (None, None)
-            own: Row = {"order": row.name, "equal": row.equal, "aligned": turned / n if n else None}
+            own: Row = {"order": row.name.replace("_", " "), "equal": row.equal, "aligned": turned / n if n else None}
             own |= {"low": low, "high": high, "n": n, "set": row.members, "changed": row.changed, "lead": row.lead}
             own |= {f"lead_{end}": row.lead_interval and row.lead_interval[place] for place, end in ENDS}
             rows.append(own)
@@ -158,7 +158,7 @@ class SetControls(Result):
             assert best.lead_interval is not None
             low, high = best.lead_interval
             parts.append(
-                f"at {equal} the strongest prototype, {best.name}, gives it to {best.aligned[0] / n:.3f} (lead "
+                f"at {equal} the strongest prototype, {best.name.replace('_', ' ')}, gives it to {best.aligned[0] / n:.3f} (lead "
                 f"{best.lead:.3f}, 95 % interval {low:.3f} to {high:.3f})"
             )
         return (

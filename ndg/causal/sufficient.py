@@ -109,13 +109,13 @@ class SufficientSets(Result):
             {
                 "target": each.target,
                 "size": len(each.members),
-                "members": " ".join(each.members),
                 "found": each.found,
                 "survives": each.survives,
                 "n": each.test[0],
                 "turned": each.test[1],
                 "low": each.interval[0],
                 "high": each.interval[1],
+                "members": " ".join(each.members),
             }
             for each in self.sets
         ]
