@@ -157,8 +157,9 @@ class SetControls(Result):
             assert best.lead is not None
             assert best.lead_interval is not None
             low, high = best.lead_interval
+            name = best.name.replace("_", " ")
             parts.append(
-                f"at {equal} the strongest prototype, {best.name.replace('_', ' ')}, gives it to {best.aligned[0] / n:.3f} (lead "
+                f"at {equal} the strongest prototype, {name}, gives it to {best.aligned[0] / n:.3f} (lead "
                 f"{best.lead:.3f}, 95 % interval {low:.3f} to {high:.3f})"
             )
         return (
