@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 import numba
+from numba.core import event
 
 from ndg.progress import log
 
@@ -23,7 +24,8 @@ def njit(*signatures: Any, **options: Any) -> Callable[[Callable[..., Any]], Any
 
     def compiled(function: Callable[..., Any]) -> Any:
         try:
-            return compiler(*signatures, cache=True, **options)(function)
+            with event.install_listener("numba:compile", _Compiling()):
+                return compiler(*signatures, cache=True, **options)(function)
         except Exception as error:
             kernel = compiler(*signatures, **options)(function)
             log.debug("%s is compiled anew: %r", function.__qualname__, error)
@@ -45,9 +47,25 @@ def torch_threads_restored() -> Iterator[None]:
             torch.set_num_threads(before)
 
 
+class _Compiling(event.Listener):  # type: ignore[misc]
+    """Says once that kernels are compiled; one that is read from the disk starts no such event."""
+
+    def on_start(self, event: Any) -> None:
+        _say()
+
+    def on_end(self, event: Any) -> None:
+        pass
+
+
+@cache
+def _say() -> None:
+    folder = numba.core.config.CACHE_DIR or "the __pycache__ folders of ndg"
+    log.info("compiling kernels for this machine: some seconds, once; later processes read them from %s", folder)
+
+
 @cache
 def _warn() -> None:
     log.warning(
-        "compiled kernels must be kept in a folder, or each process compiles them again, for about half a minute; none "
+        "compiled kernels must be kept in a folder, or each process compiles them again, for some seconds; none "
         "can be written, or its files are damaged; set NUMBA_CACHE_DIR to an empty folder that can be written to"
     )

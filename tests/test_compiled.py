@@ -27,6 +27,7 @@ def load(tmp_path, monkeypatch):
     monkeypatch.setattr(numba.core.config, "CACHE_DIR", str(tmp_path / "cache"))
     (tmp_path / "kernels.py").write_text(MODULE)
     compiled._warn.cache_clear()
+    compiled._say.cache_clear()
 
     def load():
         spec = importlib.util.spec_from_file_location("kernels", tmp_path / "kernels.py")
@@ -38,9 +39,14 @@ def load(tmp_path, monkeypatch):
 
 
 def test_a_kernel_is_kept_on_disk(load, tmp_path, caplog):
-    assert load().twice(4) == 8
-    assert list((tmp_path / "cache").rglob("*.nbi"))
-    assert not caplog.records
+    with caplog.at_level(logging.INFO, "ndg"):
+        assert load().twice(4) == 8
+        assert list((tmp_path / "cache").rglob("*.nbi"))
+        [record] = caplog.records
+        compiled._say.cache_clear()
+        assert load().twice(4) == 8
+    assert record.getMessage().endswith(f"once; later processes read them from {tmp_path / 'cache'}")
+    assert caplog.records == [record]
 
 
 def test_a_kernel_compiles_where_no_folder_can_be_written(load, monkeypatch, caplog):

@@ -129,6 +129,8 @@ def test_a_devcontainer_builds_the_dockerfile(kind):
 def test_the_citation_is_complete_and_of_this_version():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert citation["version"] == ndg.__version__
+    [release] = re.findall(r"\A.*?^## (.*?)$", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE | re.DOTALL)
+    assert release == f"{ndg.__version__} ({citation['date-released']})"
     assert {"title", "message", "authors", "abstract", "keywords", "license", "references"} <= set(citation)
     assert citation["keywords"] == PROJECT["project"]["keywords"]
     for reference in citation["references"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from statistics import fmean
+from math import fsum
 from typing import Any
 
 from ndg.nodes import LABEL
@@ -169,8 +169,8 @@ def kinds(edges: Sequence[Document], split: str) -> Table | None:
                 "kind": kind,
                 "count": len(members),
                 "judged": len(judged),
-                "mined": fmean(edge["mined_precision"] for edge in judged) if judged else None,
-                "held": fmean(edge["precision"] for edge in judged) if judged else None,
+                "mined": fsum(edge["mined_precision"] for edge in judged) / len(judged) if judged else None,
+                "held": fsum(edge["precision"] for edge in judged) / len(judged) if judged else None,
                 "lower": sum(edge["precision_high"] < edge["mined_precision"] for edge in judged),
             }
         )

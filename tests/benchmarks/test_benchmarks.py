@@ -98,6 +98,7 @@ KEYS: dict[str, set[str]] = {
         ),
         *("list_10k_seconds", "filter_10k_seconds", "show_10k_seconds", "frame_10k_seconds", "frame_10k_megabytes"),
     },
+    "start": {"torch_import_seconds", "first_bar_seconds"},
     "ray_gain": {"ray_gain_two_cores", "ray_equals_serial", "serial_two_threads_gain"},
 }
 """Figures that each benchmark prints on every machine."""

@@ -1,11 +1,15 @@
 """Tables are standardised by their training rows only."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from sklearn import datasets
 
 from ndg import data
 from ndg.config import Data
+from ndg.data import tables
 from ndg.data.examples import SPLITS
 
 LABELS = np.repeat(np.arange(3), 20)
@@ -82,3 +86,16 @@ def test_images_are_left_as_they_are(tmp_path):
     images = np.random.default_rng(0).random((60, 3, 4)).astype(np.float32)
     splits = load(tmp_path, images)
     assert torch.equal(splits.train.inputs.batch()[:, 0], torch.from_numpy(images)[splits.train.indices])
+
+
+@pytest.mark.parametrize("name", sorted(tables.FILES))
+@pytest.mark.parametrize("file", [True, False], ids=["from the file", "from the function"])
+def test_a_bundled_set_is_what_scikit_learn_loads(name, file, monkeypatch):
+    if not file:
+        monkeypatch.setitem(tables.FILES, name, "elsewhere.csv")
+    pool = tables.bundled(name)(Path(), Data(name=name))
+    bunch = getattr(datasets, f"load_{name}")()
+    values = (bunch.images / 16)[:, None] if name == "digits" else bunch.data
+    assert np.array_equal(pool.inputs.values.numpy(), values.astype(np.float32))
+    assert np.array_equal(pool.labels, bunch.target)
+    assert pool.class_names == tuple(map(str, bunch.target_names))
