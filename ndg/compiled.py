@@ -47,7 +47,7 @@ def torch_threads_restored() -> Iterator[None]:
             torch.set_num_threads(before)
 
 
-class _Compiling(event.Listener):  # type: ignore[misc]
+class _Compiling(event.Listener):
     """Says once that kernels are compiled; one that is read from the disk starts no such event."""
 
     def on_start(self, event: Any) -> None:
@@ -59,7 +59,8 @@ class _Compiling(event.Listener):  # type: ignore[misc]
 
 @cache
 def _say() -> None:
-    folder = numba.core.config.CACHE_DIR or "the __pycache__ folders of ndg"
+    settings: Any = numba.core.config
+    folder = settings.CACHE_DIR or "the __pycache__ folders of ndg"
     log.info("compiling kernels for this machine: some seconds, once; later processes read them from %s", folder)
 
 
