@@ -1,23 +1,29 @@
 """Every table and figure of the papers, from the run log, by one command.
 
-    python -m analysis.reproduce [--only NAME ...] [--smoke] [--out FOLDER] [--runs DIR] [--list]
+    python -m analysis.reproduce [--only NAME ...] [--configs CONFIG ...] [--smoke] [--out FOLDER] [--runs DIR] [--list]
 
-What an exhibit needs and the log lacks is computed first, as logged runs. Each table is written as CSV, LaTeX and
-Markdown, each figure as PDF and PNG with the CSV behind it. Without `--only` and `--smoke` the results are collected in
-docs/results.md. `--smoke` trains for few epochs, in a folder of runs of its own.
+What an exhibit needs and the log lacks is computed first, as logged runs: without `--only` of networks that take
+seconds, with it of all of them, or of `--configs`. Each table is written as CSV, LaTeX and Markdown, each figure as PDF
+and PNG with the CSV behind it. Without `--only` and `--smoke` the results are collected in docs/results.md, with one
+row for each table or figure and data of the paper. `--smoke` trains for few epochs, in a folder of runs of its own.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from analysis import filter_experiment
-from analysis.exhibits import EXHIBITS, Exhibit, Records
+from analysis import filter_experiment, sentiment_experiment
+from analysis.data_at_hand import Data
+from analysis.exhibit_tables import Records
+from analysis.exhibits import EXHIBITS, FILTERS, NOT_AT_HAND, SENTIMENT, Exhibit
 from ndg import atomic, config, escape, runs
 from ndg.cli import main as ndg
 from ndg.errors import NDGError, UserError, nearest
@@ -25,7 +31,7 @@ from ndg.locations import Locations
 from ndg.plots import Plot
 from ndg.report.drawing import Style
 from ndg.report.render import render
-from ndg.report.tables import Table
+from ndg.report.tables import Column, Table
 from ndg.workflows.pictures import graph_of
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results.md"
@@ -34,11 +40,44 @@ SMOKE = ("train.epochs=2", "train.schedule=constant")
 SEEDS = ("0", "1")
 ROWS = 16
 """Rows of a table that docs/results.md shows; the CSV has all."""
+COLUMNS = {
+    "exhibit": Column("table or figure", left=True),
+    "data": Column("data of the paper", left=True),
+    "config": Column("network here", left=True),
+    "published": Column("published figure", left=True),
+    "ours": Column("our figure", left=True),
+    "why": Column("why they differ", left=True),
+}
+NOTE = (
+    "published figure: not at hand where the text of the paper is not. not run: no such run is in the log; the command "
+    "computes it, which takes minutes to hours. Intervals are 95 % intervals."
+)
+EXPERIMENTS = {FILTERS: filter_experiment.document, SENTIMENT: sentiment_experiment.document}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where the runs are and what may be computed."""
+
+    where: Locations
+    out: Path
+    smoke: bool = False
+    from_log: bool = False
+    configs: tuple[str, ...] | None = None
+    long: bool = False
+    """Compute what takes minutes to hours as well."""
+
+    def computes(self, data: Data) -> bool:
+        """Whether runs on some data are computed where the log lacks them."""
+        if data.config is None or self.from_log:
+            return False
+        return data.config in self.configs if self.configs is not None else self.long or not data.long
 
 
 def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these exhibits (default: all)")
+    parser.add_argument("--configs", nargs="+", metavar="CONFIG", help="compute for these networks alone")
     parser.add_argument("--smoke", action="store_true", help="short trainings, in OUT/runs; docs stay as they are")
     parser.add_argument(
         "--out", default="reproduced", metavar="FOLDER", help="folder of the files (default: %(default)s)"
@@ -57,11 +96,12 @@ def main(words: Sequence[str] | None = None) -> int:
         where = Locations.choose(
             runs=out / "runs" if args.smoke else args.runs, store=None if args.smoke else args.store
         )
-        sections = [reproduced(exhibit, where, out, args.smoke, args.from_log) for exhibit in chosen]
+        configs = known(args.configs)
+        plan = Plan(where, out, args.smoke, args.from_log, configs, bool(args.only) and not args.smoke)
+        text = reproduced(chosen, plan)
     except NDGError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return error.exit_code
-    text = "\n\n".join(sections)
     print(text)
     if not args.only and not args.smoke:
         atomic.write(RESULTS, collected(RESULTS.read_text(encoding="utf-8"), text))
@@ -70,24 +110,58 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def named(names: Sequence[str] | None) -> list[Exhibit]:
     """The exhibits of these names; UserError for an unknown one."""
-    known = {exhibit.name: exhibit for exhibit in EXHIBITS}
+    exhibits = {exhibit.name: exhibit for exhibit in EXHIBITS}
     for name in names or ():
-        if name not in known:
-            raise UserError(f"exhibits are {', '.join(known)}; got {name!r}; {nearest(name, known)}")
-    return [known[name] for name in names or known]
+        if name not in exhibits:
+            raise UserError(f"exhibits are {', '.join(exhibits)}; got {name!r}; {nearest(name, exhibits)}")
+    return [exhibits[name] for name in names or exhibits]
 
 
-def reproduced(exhibit: Exhibit, where: Locations, out: Path, smoke: bool, from_log: bool) -> str:
+def known(configs: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Configs of the exhibits; UserError for another one."""
+    used = {data.config: data for exhibit in EXHIBITS for data in exhibit.data if data.config}
+    for name in configs or ():
+        if name not in used:
+            raise UserError(f"the exhibits are of the configs {', '.join(used)}; got {name!r}; {nearest(name, used)}")
+    return None if configs is None else tuple(configs)
+
+
+def reproduced(exhibits: Sequence[Exhibit], plan: Plan) -> str:
+    """Markdown: a row for each exhibit and data, then the tables and figures of each; writes their files."""
+    rows: list[dict[str, Any]] = []
+    sections = []
+    for exhibit in exhibits:
+        for data in exhibit.data:
+            if plan.computes(data) and not of_data(logged(exhibit, plan.where), data):
+                computed(exhibit.needs(data), data, plan)
+        records = logged(exhibit, plan.where)
+        rows += [row(exhibit, data, of_data(records, data)) for data in exhibit.data]
+        sections.append(section(exhibit, records, plan.out))
+    table = Table.of("", COLUMNS, rows, note=NOTE)
+    write_table(plan.out / "all", table)
+    return "\n\n".join([table.markdown(), *sections])
+
+
+def row(exhibit: Exhibit, data: Data, records: Records) -> dict[str, Any]:
+    """The published figure, ours and why they differ."""
+    own = "none" if data.published == "none" else exhibit.published.get(data.published, NOT_AT_HAND)
+    if data.config is None:
+        ours = "cannot be computed"
+    elif not records:
+        command = f"python -m analysis.reproduce --only {exhibit.name} --configs {data.config}"
+        ours = f"not run: `{command}`"
+    else:
+        ours = " / ".join(exhibit.says(record) for record in records)
+    network = " ".join([data.config, *(word for word in data.settings if "threads" not in word)]) if data.config else ""
+    return {"exhibit": exhibit.source, "data": data.published, "config": network or None, "published": own,
+            "ours": ours, "why": data.why}  # fmt: skip
+
+
+def section(exhibit: Exhibit, records: Records, out: Path) -> str:
     """Files of an exhibit in the folder, and its section as Markdown."""
-    records = logged(exhibit, where)
-    if not records and not from_log:
-        for command in exhibit.needs:
-            computed(command, where, smoke)
-        records = logged(exhibit, where)
-    head = f"### {exhibit.name}: {exhibit.source}\n\nPublished: {exhibit.published}. Ours may differ: {exhibit.why}."
+    blocks = [f"### {exhibit.name}: {exhibit.source}"]
     if not records:
-        return f"{head}\n\nNot run: the run log has no such run (`ndg {exhibit.needs[0]}`)."
-    blocks = [head]
+        return "\n\n".join([*blocks, "Not run."])
     for place, table in enumerate(exhibit.tables(records)):
         write_table(out / f"{exhibit.name}{f'_{place + 1}' * (place > 0)}", table)
         shown = Table(table.title, table.columns, table.rows[:ROWS], table.note, table.strong)
@@ -109,19 +183,24 @@ def logged(exhibit: Exhibit, where: Locations) -> Records:
         return exhibit.of(log.find({"kind": exhibit.kind, "status": "COMPLETED"}, metrics=False))
 
 
-def computed(command: str, where: Locations, smoke: bool) -> None:
+def of_data(records: Records, data: Data) -> Records:
+    """The runs on some data."""
+    return [record for record in records if record["name"] == data.config]
+
+
+def computed(command: str, data: Data, plan: Plan) -> None:
     """Run a command of an exhibit, after the trainings that it is about."""
     words = shlex.split(command)
     names = [word for word in words if word in config.configs()]
-    place = ["--runs", str(where.runs), "--store", where.store, "-q"]
+    place = ["--runs", str(plan.where.runs), "--store", plan.where.store, "-q"]
+    settings = [*data.settings, *(SMOKE if plan.smoke else ())]
     for name in names:
         for seed in SEEDS if "--seeds" in words else SEEDS[:1]:
-            trained(name, seed, where, [*(SMOKE if smoke else ()), *place])
-    more = list(SMOKE) if smoke and words[0] != "filters" else []
-    if words[0] == "filters":
-        filters(names[0], where, smoke)
+            trained(name, seed, plan.where, settings, place)
+    if words[0] in EXPERIMENTS:
+        experiment(words[0], names[0], settings, plan)
     else:
-        commanded([*_with(words, more), *place])
+        commanded([*_with(words, settings), *place])
 
 
 def commanded(words: list[str]) -> None:
@@ -138,25 +217,27 @@ def _with(words: list[str], more: list[str]) -> list[str]:
     return [*words[: last + 1], *more, *words[last + 1 :]]
 
 
-def trained(name: str, seed: str, where: Locations, more: list[str]) -> None:
+def trained(name: str, seed: str, where: Locations, settings: list[str], place: list[str]) -> None:
     """Train a config with a seed unless the log has that training."""
-    settings = [word for word in more if "=" in word]
-    experiment = config.load(config.configs()[name], [*settings, f"seed={seed}"])
-    query = {"kind": "train", "status": "COMPLETED", "training_digest": experiment.training_digest}
-    with runs.open(where.store, local=where.runs) as log:
-        found = log.find({**query, "seeds.seed": int(seed)}, limit=1, metrics=False)
-    if not found:
-        commanded(["train", name, *settings, "--seed", seed, *more[len(settings) :]])
+    if not _trainings(name, seed, where, settings):
+        commanded(["train", name, *settings, "--seed", seed, *place])
 
 
-def filters(name: str, where: Locations, smoke: bool) -> None:
-    """Log the two experiments on filters as a run of their own."""
-    experiment = config.load(config.configs()[name], [*(SMOKE if smoke else ()), "seed=0"])
-    query = {"kind": "train", "status": "COMPLETED", "training_digest": experiment.training_digest}
+def _trainings(name: str, seed: str, where: Locations, settings: list[str]) -> Records:
+    training = config.load(config.configs()[name], [*settings, f"seed={seed}"])
+    query = {"kind": "train", "status": "COMPLETED", "training_digest": training.training_digest}
     with runs.open(where.store, local=where.runs) as log:
-        [training] = log.find(query, limit=1, metrics=False)
-    with runs.start(where.store, "analysis", experiment, where.runs, parent=training.id) as run:
-        run.result("filters", filter_experiment.document(training, where, quick=smoke))
+        return log.find({**query, "seeds.seed": int(seed)}, limit=1, metrics=False)
+
+
+def experiment(command: str, name: str, settings: list[str], plan: Plan) -> None:
+    """Log an experiment of this folder as a run of its own."""
+    seed = SEEDS[0]
+    [training] = _trainings(name, seed, plan.where, settings)
+    loaded = config.load(config.configs()[name], [*settings, f"seed={seed}"])
+    with runs.start(plan.where.store, "analysis", loaded, plan.where.runs, parent=training.id) as run:
+        document = EXPERIMENTS[command](training, plan.where, quick=plan.smoke)
+        run.result(command, json.loads(json.dumps(document)))
 
 
 def write_table(stem: Path, table: Table) -> None:

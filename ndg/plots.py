@@ -19,7 +19,11 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5
 """Colours that colour-blind readers can tell apart (Okabe & Ito 2008)."""
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", "--", "-.", ":")
-KINDS = ("lines", "points", "rows", "boxes")
+KINDS = ("lines", "points", "rows", "boxes", "steps")
+ACROSS = ("rows", "boxes")
+"""Kinds whose values lie across, and whose names stand on the left."""
+INSIDE = 4
+"""Names of a legend inside the axes; a longer one stands beside them."""
 MOST = 40
 """Rows that a plot of rows shows; its title says how many there are."""
 LONG = 40
@@ -30,13 +34,18 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Series:
-    """Points of one name; `low` and `high` are ends of intervals of y, or empty. Of rows, x holds their names."""
+    """Points of one name.
+
+    `low` and `high` are ends of intervals of y, `left` and `right` of x, or empty. Of rows, x holds their names.
+    """
 
     name: str
     x: tuple[Any, ...]
     y: tuple[float, ...]
     low: tuple[float | None, ...] = ()
     high: tuple[float | None, ...] = ()
+    left: tuple[float | None, ...] = ()
+    right: tuple[float | None, ...] = ()
 
     @classmethod
     def of(cls, name: str, rows: Iterable[Row], x: str, y: str, ends: tuple[str, str] | None = None) -> Series:
@@ -52,8 +61,9 @@ class Series:
 class Plot:
     """What a picture shows, computed before it is drawn.
 
-    `kind` is lines, points, rows (a row for each name, its value across) or boxes (median, quartiles, 5 % and 95 % of
-    the y of each series). `diagonal` adds the line y = x, `limits` are the ends of the y axis.
+    `kind` is lines, points, steps (a histogram: x are the middles of its bins), rows (a row for each name, its value
+    across) or boxes (median, quartiles, 5 % and 95 % of the y of each series, across). `diagonal` adds the line y = x,
+    `limits` are the ends of the axis of y.
     """
 
     title: str
@@ -73,6 +83,7 @@ class Plot:
         return [
             {"series": series.name, "x": x, "y": y}
             | ({"low": series.low[i], "high": series.high[i]} if series.low else {})
+            | ({"left": series.left[i], "right": series.right[i]} if series.left else {})
             for series in self.series
             for i, (x, y) in enumerate(zip(series.x, series.y, strict=True))
         ]
@@ -85,18 +96,18 @@ class Plot:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw on matplotlib axes, by default new ones."""
-        axes = axes_of(ax, (6.4, max(2.4, 0.9 + 0.24 * self._names())) if self.kind == "rows" else (6.4, 4.2))
+        axes = axes_of(ax, self._size())
         for place, series in enumerate(self.series):
             _series(axes, self.kind, place, series)
         if self.kind == "boxes":
             _boxes(axes, self.series)
         if self.limits is not None:
-            axes.set_ylim(*self.limits)
+            (axes.set_xlim if self.kind == "boxes" else axes.set_ylim)(*self.limits)
         if self.diagonal:
             ends = axes.get_xlim(), axes.get_ylim()
             axes.axline((ends[0][0],) * 2, slope=1, color="#999999", linestyle=":", linewidth=1, zorder=0)
             axes.set(xlim=ends[0], ylim=ends[1])
-        if self.kind == "rows":
+        if self.kind in ACROSS:
             axes.invert_yaxis()
             axes.set_xlabel(self.y)
         else:
@@ -106,13 +117,21 @@ class Plot:
         axes.tick_params(labelsize=8)
         axes.spines[["top", "right"]].set_visible(False)
         if len(self.series) > 1 and self.kind != "boxes":
-            axes.legend(fontsize=8, frameon=False)
+            beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if len(self.series) > INSIDE else {}
+            axes.legend(fontsize=8, frameon=False, **beside)
         if not self._names():
             axes.text(0.5, 0.5, "no points", transform=axes.transAxes, ha="center", va="center", color="#666666")
         return axes
 
     def _names(self) -> int:
         return max((len(series.x) for series in self.series), default=0)
+
+    def _size(self) -> tuple[float, float]:
+        """Inches of new axes: rows have room for their names, a long legend stands beside the axes."""
+        if self.kind in ACROSS:
+            return 6.4, max(2.4, 0.9 + 0.24 * (self._names() if self.kind == "rows" else 1.5 * len(self.series)))
+        long = len(self.series) > INSIDE
+        return (9.0, max(4.2, 0.6 + 0.19 * len(self.series))) if long else (6.4, 4.2)
 
 
 def by(rows: Sequence[Row], name: str) -> dict[str, list[Row]]:
@@ -176,6 +195,10 @@ def _series(axes: Axes, kind: str, place: int, series: Series) -> None:
         if not place:
             axes.set_yticks(at, [_short(name) for name in series.x])
         return
+    if kind == "steps" and series.x:
+        axes.stairs(series.y, _ends(series.x), color=colour, linestyle=DASHES[place % len(DASHES)], label=series.name)
+    if kind == "steps":
+        return
     dash = DASHES[place // len(COLOURS) % len(DASHES)] if kind == "lines" else ""
     few = mark if kind == "points" or len(series.x) <= MOST else ""
     size = 3.5 if kind == "lines" else 3.0
@@ -186,13 +209,22 @@ def _series(axes: Axes, kind: str, place: int, series: Series) -> None:
         axes.fill_between(series.x, _floats(series.low), _floats(series.high), color=colour, alpha=0.15, linewidth=0)
     elif series.low:
         axes.vlines(series.x, _floats(series.low), _floats(series.high), color=colour, alpha=0.5, linewidth=0.8)
+    if series.left:
+        axes.hlines(series.y, _floats(series.left), _floats(series.right), color=colour, alpha=0.5, linewidth=0.8)
 
 
 def _boxes(axes: Axes, series: Sequence[Series]) -> None:
     known = [each for each in series if each.y]
     names = [_short(each.name) for each in known]
-    axes.boxplot([each.y for each in known], whis=(5, 95), sym="", medianprops={"color": COLOURS[1]})
-    axes.set_xticks(range(1, len(names) + 1), names, rotation=25, ha="right")
+    values, line = [each.y for each in known], {"color": COLOURS[1]}
+    axes.boxplot(values, orientation="horizontal", whis=(5, 95), sym="", medianprops=line)
+    axes.set_yticks(range(1, len(names) + 1), names)
+
+
+def _ends(middles: Sequence[float]) -> list[float]:
+    """Ends of bins of one width by their middles."""
+    half = (middles[1] - middles[0]) / 2 if len(middles) > 1 else 0.5
+    return [middles[0] - half, *(middle + half for middle in middles)]
 
 
 def _floats(values: Sequence[float | None]) -> list[float]:

@@ -164,3 +164,41 @@ def test_fitness_metrics_and_apoptosis_are_measured_in_tables(tmp_path, monkeypa
         [row for row in document["rows"] if row["when"] == when] for when in ("in training", "after training")
     )
     assert [row["gone"] for row in during] == [row["gone"] for row in after]
+
+
+def test_units_serve_one_sentiment_or_both():
+    import numpy as np
+
+    from analysis.sentiment_experiment import division
+
+    values = np.array([[1.0, 0.5, 0.0, -3.0], [2.0, -0.5, 0.0, 0.3]])
+    assert division(values) == {
+        "sentences": 2,
+        "units": 3,
+        "median_share": pytest.approx(3 / 3.3),
+        "one_sentiment": 2,
+        "positive": 1,
+        "negative": 1,
+    }
+
+
+def test_words_of_a_unit_are_those_of_its_conductance():
+    import torch
+
+    from analysis.sentiment_experiment import LAYER, divided, strongest_words
+    from ndg.config.networks import Bert
+    from ndg.data.inputs import TEXT, Form
+    from ndg.models import build
+
+    model = build(Bert(width=8, depth=1, heads=2, mlp=16, latent=4, dropout=0.0), Form(TEXT, (4,), 12, 0), 2, 0)
+    ids = torch.tensor([[1, 5, 6, 0], [1, 7, 6, 5]])
+    sentences = [
+        ({"input_ids": row[None], "attention_mask": (row != 0).long()[None]}, torch.tensor([1])) for row in ids
+    ]
+    shares = divided(model, sentences, LAYER, 4, 1)
+    assert shares.shape == (2, 4)
+
+    names = {0: "[PAD]", 1: "[CLS]", 5: " good", 6: " bad", 7: " rare"}
+    found = strongest_words(model, sentences, LAYER, [0, 2], lambda tokens: [names[token] for token in tokens], 4)
+    assert {word for word, _ in found[0]} == {"good", "bad"}  # twice each; a word of one sentence is left out
+    assert list(found) == [0, 2]

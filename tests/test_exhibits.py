@@ -5,12 +5,16 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from analysis import exhibits, reproduce
+from analysis import data_at_hand as at_hand
+from analysis import exhibit_plots, exhibit_tables, reproduce
+from analysis.data_at_hand import Data
 from analysis.exhibits import EXHIBITS, Exhibit
 from ndg import config
 from ndg.errors import UserError
+from ndg.importance.scores import Scores
 from ndg.locations import Locations
 from ndg.plots import Plot, Series
 from ndg.report.tables import Column, Interval, Table
@@ -37,6 +41,10 @@ def record(folder, results, kind="align", **more) -> RunRecord:
     )
 
 
+def scores(method, values) -> Scores:
+    return Scores(method, {"l": np.array(values)}, {"l": 1.0}, "all logits", "zero", 9)
+
+
 @pytest.fixture
 def aligned(tmp_path):
     rows = ["antecedent,consequent,precision,mined_precision", "a,b,0.9,0.95", "b,c,1.0,0.99", "c,d,,0.98"]
@@ -48,50 +56,61 @@ def test_every_exhibit_has_commands_for_configs_that_ship_and_says_why_it_may_di
     names = [exhibit.name for exhibit in EXHIBITS]
     assert len(set(names)) == len(names) > 15
     for exhibit in EXHIBITS:
-        assert exhibit.needs
-        assert exhibit.why
-        assert exhibit.published
-        for command in exhibit.needs:
-            assert set(command.split()) & set(config.configs()), command
+        assert exhibit.data
+        for data in exhibit.data:
+            assert data.why
+            assert data.published
+            assert data.config is None or data.config in exhibit.needs(data).split()
+            assert data.config is None or data.config in config.configs()
+    unsupported = {data.published for exhibit in EXHIBITS for data in exhibit.data if data.config is None}
+    assert unsupported == {"AllNLI", "CUB-200", "Devign", "CIFAR-100"}
 
 
 def test_the_newest_run_of_each_network_with_the_results_counts(tmp_path):
-    exhibit = Exhibit("x", "y", "align", ("align digits_mlp",), "why", paths=("results.edges",))
+    data = (Data("A", "net", "why"), Data("B", "first", "why"))
+    exhibit = Exhibit("x", "y", "align", "align {}", data, lambda record: "", paths=("results.edges",))
     new, old = (record(tmp_path, {"edges": {place: 1}}, _id=place) for place in ("new", "old"))
     other = record(tmp_path, {"edges": {}}, seeds={"seed": 1})
     without, kind = record(tmp_path, {}), record(tmp_path, {"edges": {}}, kind="score")
-    assert exhibit.of([new, old, other, without, kind]) == [new, other]
+    foreign, first = (record(tmp_path, {"edges": {}}, name=name) for name in ("foreign", "first"))
+    assert exhibit.of([new, old, other, without, kind, foreign, first]) == [new, other, first]
 
 
 def test_precisions_are_drawn_as_cloud_boxes_and_histogram(aligned):
-    [cloud] = exhibits.cloud([aligned])
+    [cloud] = exhibit_plots.cloud([aligned])
     assert [(row["x"], row["y"]) for row in cloud.rows()] == [(0.95, 0.9), (0.99, 1.0)]
-    whole, zoomed = exhibits.boxes([aligned])
+    whole, zoomed = exhibit_plots.boxes([aligned])
     assert whole.series[1].y == (0.9, 1.0)
-    assert zoomed.limits == exhibits.ZOOM
-    [histogram] = exhibits.histograms([aligned])
+    assert zoomed.limits == exhibit_plots.ZOOM
+    [histogram] = exhibit_plots.histograms([aligned])
     assert all(sum(series.y) == pytest.approx(1) for series in histogram.series)
 
 
 def test_sweeps_are_drawn_by_rising_alpha_on_held_out_examples(tmp_path):
     sweep = record(tmp_path, {"sweep": {"rows": SWEEP}}, "sweep")
-    [ribbon] = exhibits.ribbons([sweep])
+    [ribbon] = exhibit_plots.ribbons([sweep])
     assert ribbon.series[0].x == pytest.approx((0.69897, 1.0))
     assert (ribbon.series[0].low, ribbon.series[0].high) == ((0.8, 0.8), (1.0, 1.0))
-    [edges] = exhibits.counts([sweep])
+    [edges] = exhibit_plots.counts([sweep])
     assert [series.y for series in edges.series] == [(15, 10), (10, 10)]
 
 
 def test_scores_curves_and_predictors_are_drawn(tmp_path):
-    layers = {name: {"layers": [{"layer": "l", "values": values}]} for name, values in
-              (("gndi", [1.0, -2.0]), ("ablation", [0.5, 1.0]))}  # fmt: skip
-    [scatter] = exhibits.scatter([record(tmp_path, {"scores": layers}, "score")])
-    assert (scatter.series[0].x, scatter.series[0].y) == ((0.5, 1.0), (1.0, 2.0))
+    values = {"gndi": [1.0, -2.0, 3.0], "ablation": [0.5, 1.0, 1.5]}
+    stages = {name: scores(name, values[name]).to_dict() for name in values}
+    stages["ablation"]["layers"][0]["errors"] = [0.1, 0.2, 0.0]
+    [scatter] = exhibit_plots.scatter([record(tmp_path, {"scores": stages}, "score")])
+    assert (scatter.series[0].x, scatter.series[0].y) == ((0.5, 1.0, 1.5), (1.0, 2.0, 3.0))
+    assert scatter.series[0].left == pytest.approx((0.5 - 0.196, 1.0 - 0.392, 1.5))
+    assert scatter.series[0].right == pytest.approx((0.5 + 0.196, 1.0 + 0.392, 1.5))
+    assert "Spearman 1.000 [" in scatter.title
     steps = [{"method": "gndi", "draw": 0, "share": 0.5, "tuned": 0.8, "pruned": 0.7}]
-    [curve] = exhibits.pruning([record(tmp_path, {"prune": {"steps": steps}}, "prune")])
+    [curve] = exhibit_plots.pruning([record(tmp_path, {"prune": {"steps": steps}}, "prune")])
     assert [(row["series"], row["y"]) for row in curve.rows()] == [("gndi", 0.8), ("gndi, before fine-tuning", 0.7)]
     rows = [{"predictor": "votes", "iia": 0.9, "low": 0.8, "high": 1.0, "coverage": 0.7, "covered": 0.95}]
-    [points] = exhibits.predictors([record(tmp_path, {"causal": {"interchange_accuracy": {"rows": rows}}}, "causal")])
+    [points] = exhibit_plots.predictors(
+        [record(tmp_path, {"causal": {"interchange_accuracy": {"rows": rows}}}, "causal")]
+    )
     assert [(row["x"], row["y"]) for row in points.rows()] == [(1.0, 0.9), (0.7, 0.95)]
     assert (points.series[0].low, points.series[0].high) == ((0.8, None), (1.0, None))
 
@@ -99,7 +118,7 @@ def test_scores_curves_and_predictors_are_drawn(tmp_path):
 def test_published_correlations_stand_beside_random_weights_alone(tmp_path):
     row = {"method": "gndi", "spearman": 0.9, "spearman_low": 0.8, "spearman_high": 0.95}
     board = {"scoreboard": {"trained": {"rows": [row]}, "random": {"rows": [row]}}}
-    [table] = exhibits.boards([record(tmp_path, board, "score")])
+    [table] = exhibit_tables.boards([record(tmp_path, board, "score")])
     published = [line[[column.title for column in table.columns].index("published")] for line in table.rows]
     assert published == [None, Interval(0.981, 0.97, 0.988)]
 
@@ -129,14 +148,42 @@ def test_results_are_collected_between_marks_that_are_added_once():
     assert again.endswith("after\n")
 
 
-def test_what_the_log_lacks_is_said_or_named(tmp_path, capsys):
+def test_what_the_log_lacks_and_what_cannot_be_computed_is_said(tmp_path, capsys):
     where = Locations.choose(runs=tmp_path / "runs", store=None)
-    text = reproduce.reproduced(EXHIBITS[0], where, tmp_path, False, from_log=True)
-    assert "Not run: the run log has no such run (`ndg align digits_mlp`)." in text
+    text = reproduce.reproduced(EXHIBITS[:1], reproduce.Plan(where, tmp_path, from_log=True))
+    lines = {line.split(" | ")[1]: line for line in text.splitlines() if line.startswith("| Hu & Tian")}
+    assert "not run: `python -m analysis.reproduce --only ndg_table_2 --configs sst2_small`" in lines["SST-2"]
+    assert "cannot be computed" in lines["AllNLI"]
+    assert "no pretrained network" in lines["AllNLI"]
+    assert (tmp_path / "all.csv").is_file()
     with pytest.raises(UserError, match="got 'tabel'"):
         reproduce.named(["tabel"])
+    with pytest.raises(UserError, match="got 'mnist'"):
+        reproduce.known(["mnist"])
     assert reproduce.main(["--list"]) == 0
     assert "ndg_table_2" in capsys.readouterr().out
+
+
+def test_long_computations_need_a_name(tmp_path):
+    where = Locations.choose(runs=tmp_path / "runs", store=None)
+    plain, named = reproduce.Plan(where, tmp_path), reproduce.Plan(where, tmp_path, configs=("mnist_cnn",))
+    assert plain.computes(at_hand.DIGITS_MLP)
+    assert not plain.computes(at_hand.MNIST)
+    assert reproduce.Plan(where, tmp_path, long=True).computes(at_hand.MNIST)
+    assert named.computes(at_hand.MNIST)
+    assert not named.computes(at_hand.DIGITS_MLP)
+    assert not named.computes(at_hand.ALLNLI)
+
+
+def test_a_row_has_the_published_figure_ours_and_why_they_differ(tmp_path):
+    row = {"method": "gndi", "spearman": 0.9, "spearman_low": 0.8, "spearman_high": 0.95}
+    board = record(tmp_path, {"scoreboard": {"random": {"rows": [row]}}}, "score", name="cifar10_resnet18")
+    [exhibit] = [each for each in EXHIBITS if each.name == "gndi_table"]
+    cells = reproduce.row(exhibit, at_hand.CIFAR10, [board])
+    assert "G-NDI 0.981" in cells["published"]
+    assert cells["ours"] == "random weights: G-NDI 0.900 [0.800, 0.950], within layers unknown"
+    assert "JPEG copies" in cells["why"]
+    assert "model.width=16" in cells["config"]
 
 
 def test_overrides_stand_behind_the_config():

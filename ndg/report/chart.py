@@ -12,6 +12,8 @@ Points = Sequence[tuple[float, float]]
 
 WIDTH, HEIGHT = 640.0, 320.0
 LEFT, RIGHT, TOP, BOTTOM = 56.0, 190.0, 14.0, 44.0
+LETTER = 7.0
+"""Width that a letter of a name may need."""
 COLOURS = ("#0b6e4f", "#c8553d", "#3d5a80", "#8a6fae", "#b08900", "#5f6b6d", "#d17ea8", "#2b2d42")
 DASHES = ("", "6 3", "2 3", "8 3 2 3")
 
@@ -33,9 +35,11 @@ class Chart:
         high = max(max(ends), 1e-9)
         rough = 10.0 ** math.floor(math.log10(high / 8))
         step = next(rough * factor for factor in (1, 2, 5, 10) if high / (rough * factor) <= 8)  # at most 8 ticks
+        wide = WIDTH - RIGHT + max(RIGHT, 56 + LETTER * max(map(len, self.lines)))  # room for the names
+        tall = max(HEIGHT, TOP + 18 * len(self.lines) + 10)
         parts = [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH:g} {HEIGHT:g}" width="{WIDTH:g}pt" '
-            f'height="{HEIGHT:g}pt" role="img" font-family="DejaVu Sans, sans-serif" font-size="11">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide:g} {tall:g}" width="{wide:g}pt" '
+            f'height="{tall:g}pt" role="img" font-family="DejaVu Sans, sans-serif" font-size="11">',
             f"<title>{escape(self.title)}</title>",
         ]
         for tick in range(6):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -240,6 +241,18 @@ def test_a_report_contains_the_explorer(browser, graph, tmp_path):
         assert page.evaluate("document.documentElement.scrollWidth") <= 1200
         assert trouble == []
         assert not [url for url in requests if url.startswith("http")]
+
+
+def test_a_report_is_dark_or_light_and_fits_a_narrow_screen(browser, record, tmp_path):
+    (tmp_path / "report.html").write_text(html.page(html.Report("t", record)), encoding="utf-8")
+    colours = "['backgroundColor', 'color'].map(name => getComputedStyle(document.body)[name])"
+    for scheme in ("light", "dark"):
+        with window(browser, viewport={"width": 400, "height": 800}, color_scheme=scheme) as (page, trouble, _):
+            page.goto((tmp_path / "report.html").as_uri())
+            paper, ink = (sum(map(int, re.findall(r"\d+", colour))) for colour in page.evaluate(colours))
+            assert (paper < 150 < 600 < ink) if scheme == "dark" else (ink < 150 < 600 < paper)
+            assert page.evaluate("document.documentElement.scrollWidth") <= 400
+            assert trouble == []
 
 
 def test_keys_move_zoom_and_search(page):

@@ -103,8 +103,9 @@
     if (selected >= 0) {
       const of = { follows: 0, implies: 0, contradicts: 0 };
       for (const kind of marks.values()) if (kind in of) of[kind] += 1;
-      text += ` ${classes.members[selected][0]} is selected: ${whole(of.follows)} others follow from it, `
-        + `${whole(of.implies)} imply it, ${whole(of.contradicts)} contradict it.`;
+      const verb = (number, one, more) => `${whole(number)} ${number === 1 ? one : more}`;
+      text += ` ${classes.members[selected][0]} is selected: ${verb(of.follows, "other follows", "others follow")} from it, `
+        + `${verb(of.implies, "implies", "imply")} it, ${verb(of.contradicts, "contradicts", "contradict")} it.`;
     }
     element("status").textContent = text;
   };

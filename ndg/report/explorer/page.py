@@ -99,8 +99,9 @@ FIND = (
     '<input type="search" id="search" role="combobox" aria-controls="results" aria-expanded="false" autocomplete="off">'
     '<ul id="results" role="listbox" aria-label="Results"></ul>'
     '<p id="status" role="status"></p>'
-    '<p class=note><span class="key follows">▸</span>follows from it <span class="key implies">◂</span>implies it '
-    '<span class="key contradicts">✕</span>contradicts it. Filled: on; hollow (¬): off.</p>'
+    '<p class=note><span class=pair><span class="key follows">▸</span>follows from it</span> '
+    '<span class=pair><span class="key implies">◂</span>implies it</span> '
+    '<span class=pair><span class="key contradicts">✕</span>contradicts it.</span> Filled: on; hollow (¬): off.</p>'
 )
 SIDE = '<div id="controls"></div><div id="details"></div>'
 MAIN = (
