@@ -32,7 +32,6 @@ from ndg.report.tables import Table
 from ndg.runs.record import RunRecord
 
 CONFIGS = ("sst2_small",)
-LAYER = "latent"
 POSITIVE = 1
 SENTENCES, STEPS, WORDS_OF, UNITS, SHOWN = 120, 20, 60, 4, 6
 QUICK_SENTENCES, QUICK_STEPS, QUICK_WORDS = 8, 4, 4
@@ -146,7 +145,7 @@ def work(args: argparse.Namespace, runs: list[Run]) -> Tables:
     tables: list[Table] = []
     document = {}
     for run in runs:
-        result = measured(run, (args.layers or [LAYER])[0], args.quick, args.threads)
+        result = measured(run, args.layers[0] if args.layers else latent_layer(run), args.quick, args.threads)
         tables.append(Table.of_rows(f"{name_of(run)}: division of labour", result["division"], note=result["note"]))
         words = [{**row, "words": ", ".join(row["words"])} for row in result["words"]]
         tables.append(Table.of_rows(f"{name_of(run)}: words by conductance through a unit", words))
@@ -156,7 +155,13 @@ def work(args: argparse.Namespace, runs: list[Run]) -> Tables:
 
 def document(training: RunRecord, where: Locations, quick: bool) -> dict[str, Any]:
     """Figures of the experiment at the latent layer of a training."""
-    return measured(opened(training.locate(where.runs), where), LAYER, quick)
+    run = opened(training.locate(where.runs), where)
+    return measured(run, latent_layer(run), quick)
+
+
+def latent_layer(run: Run) -> str:
+    """Path of the layer of the graph's units."""
+    return str(run.model.latent_layer)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""The explorer of a large graph in headless Chromium, and the report of an MNIST align run: how fast, how large.
+"""The explorer of a large graph in headless Chromium, the report of an MNIST align run, a page of the demo.
 
     python -m benchmarks.pictures [--json FILE] [--quick]
 
 Needs Chromium on the PATH. Opening ends when the whole picture is drawn. A pan is a drag of 60 steps; its figure is the
 95 % quantile of the time between two frames. The report is that of `ndg report RUN --html`: of MNIST after one
-epoch on 1,000 examples where its files are in NDG_DATA, else of the digits.
+epoch on 1,000 examples where its files are in NDG_DATA, else of the digits. The demo's explorer is that of digits_cnn.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from benchmarks.graph import random_graph
 from ndg.cli import main as ndg_command
 from ndg.data import DATASETS
 from ndg.locations import Locations
+from ndg.runs.record import RunRecord
+from ndg.workflows.pictures import EXPLORER
 from ndg.workflows.report import reported
 
 FRAMES = """() => { window.frames_ms = []; let last = performance.now();
@@ -38,19 +40,42 @@ STEPS = 60
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parser(__doc__).parse_args(arguments)
     nodes, edges, opened = (200, 2_000, 1) if options.quick else (5_000, 50_000, 3)
-    parts = {"explorer": partial(explorer, nodes, edges, opened), "report": partial(report, options.quick)}
+    parts = {
+        "explorer": partial(explorer, nodes, edges, opened),
+        "report": partial(report, options.quick),
+        "demo": partial(demo, options.quick),
+    }
     return run(parts, options)
 
 
 def report(quick: bool) -> Iterator[Figure]:
     """Seconds to write the report of an align run, from its folder."""
+    name, more = (
+        ("digits_mlp", ["train.epochs=2"])
+        if quick or not _mnist()
+        else ("mnist_cnn", ["train.epochs=1", "data.limit=1000"])
+    )
+    with aligned(name, more) as record:
+        started = time.perf_counter()
+        path = reported([record], "html")
+        seconds = time.perf_counter() - started
+        yield "report_seconds", seconds, f"report of an align run of {name}, from its folder"
+        yield "report_megabytes", path.stat().st_size / 1e6, "with the explorer and the examples in it"
+
+
+def demo(quick: bool) -> Iterator[Figure]:
+    """Size of the explorer of a network of `make demo`, with its examples."""
+    name = "digits_mlp" if quick else "digits_cnn"
+    with aligned(name, ["train.epochs=2"] if quick else []) as record:
+        size = (record.folder / EXPLORER).stat().st_size / 1e6
+        yield "demo_explorer_megabytes", size, f"explorer of an align run of {name}"
+
+
+@contextlib.contextmanager
+def aligned(name: str, more: list[str]) -> Iterator[RunRecord]:
+    """An align run of a config, in a folder that goes with the block."""
     with tempfile.TemporaryDirectory() as folder:
         where = Locations.choose(runs=folder, store=None)
-        name, more = (
-            ("digits_mlp", ["train.epochs=2"])
-            if quick or not _mnist()
-            else ("mnist_cnn", ["train.epochs=1", "data.limit=1000"])
-        )
         place = ["--runs", folder, "-q"]
         for words in (["train", name, *more, *place], ["align", name, *more, "trial.draws=1", *place]):
             with contextlib.redirect_stdout(sys.stderr):
@@ -58,12 +83,7 @@ def report(quick: bool) -> Iterator[Figure]:
             if code != 0:
                 raise WrongResultError(f"`ndg {' '.join(words)}` ended with code {code}")
         with ndg.runs.open(where.store, local=where.runs) as log:
-            record = log.get("last", kind="align")
-        started = time.perf_counter()
-        path = reported([record], "html")
-        seconds = time.perf_counter() - started
-        yield "report_seconds", seconds, f"report of an align run of {name}, from its folder"
-        yield "report_megabytes", path.stat().st_size / 1e6, "with the explorer and the examples in it"
+            yield log.get("last", kind="align")
 
 
 def _mnist() -> bool:

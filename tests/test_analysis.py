@@ -185,7 +185,7 @@ def test_units_serve_one_sentiment_or_both():
 def test_words_of_a_unit_are_those_of_its_conductance():
     import torch
 
-    from analysis.sentiment_experiment import LAYER, divided, strongest_words
+    from analysis.sentiment_experiment import divided, strongest_words
     from ndg.config.networks import Bert
     from ndg.data.inputs import TEXT, Form
     from ndg.models import build
@@ -195,10 +195,12 @@ def test_words_of_a_unit_are_those_of_its_conductance():
     sentences = [
         ({"input_ids": row[None], "attention_mask": (row != 0).long()[None]}, torch.tensor([1])) for row in ids
     ]
-    shares = divided(model, sentences, LAYER, 4, 1)
+    shares = divided(model, sentences, model.latent_layer, 4, 1)
     assert shares.shape == (2, 4)
 
     names = {0: "[PAD]", 1: "[CLS]", 5: " good", 6: " bad", 7: " rare"}
-    found = strongest_words(model, sentences, LAYER, [0, 2], lambda tokens: [names[token] for token in tokens], 4)
+    found = strongest_words(
+        model, sentences, model.latent_layer, [0, 2], lambda tokens: [names[token] for token in tokens], 4
+    )
     assert {word for word, _ in found[0]} == {"good", "bad"}  # twice each; a word of one sentence is left out
     assert list(found) == [0, 2]

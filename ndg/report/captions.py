@@ -139,9 +139,19 @@ def flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         if isinstance(value, Mapping):
             leaves |= flat(value, f"{prefix}{key}.")
         else:
-            several = isinstance(value, Iterable) and not isinstance(value, str)
-            leaves[f"{prefix}{key}"] = ", ".join(map(str, value)) if several else value
+            leaves[f"{prefix}{key}"] = _spoken(value) if _several(value) else value
     return leaves
+
+
+def _several(value: Any) -> bool:
+    return isinstance(value, Iterable) and not isinstance(value, str)
+
+
+def _spoken(value: Any) -> str:
+    """Text of a list, or of named values such as the bounds of a filter."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{str(key).replace('_', ' ')} {_spoken(part)}" for key, part in value.items())
+    return ", ".join(map(_spoken, value)) if _several(value) else str(value)
 
 
 def _grouped(dag: nx.DiGraph) -> bool:

@@ -14,6 +14,7 @@ from ndg.report.answers import NO, OPEN, PARTLY, YES, answers
 from ndg.report.cautions import cautions
 from ndg.report.html import Report, contents, provenance
 from ndg.report.render import png
+from ndg.report.side_by_side import figures, names_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,19 +32,39 @@ Line = tuple[str, str, str, str]
 
 
 def content(title: str, reports: Sequence[Report]) -> bytes:
-    """Bytes of a PDF: for each report its pages of text, then the picture of its graph."""
+    """Bytes of a PDF: for each report its pages of text, then the picture of its graph.
+
+    Before several reports come pages that compare them.
+    """
     require("matplotlib", "a report as PDF", "write .html or .md without it")
     from matplotlib.backends.backend_pdf import PdfPages
 
     buffer = BytesIO()
     facts = {"Title": title, "Creator": "ndg", "CreationDate": None, "ModDate": None}
     with PdfPages(buffer, metadata=facts) as pages:
+        for figure in _text_pages(list(_beside(title, reports))) if len(reports) > 1 else ():
+            pages.savefig(figure)
         for report in reports:
             for figure in _text_pages(list(_lines(report))):
                 pages.savefig(figure)
             if report.graph is not None:
                 pages.savefig(_image_page(png(report.graph)))
     return buffer.getvalue()
+
+
+def _beside(title: str, reports: Sequence[Report]) -> Iterator[Line]:
+    """Answers of several reports by question, and their figures in a table."""
+    yield from _wrapped("title", title, 60)
+    said = {name: answers(report.record) for name, report in zip(names_of(reports), reports, strict=True)}
+    for question in dict.fromkeys(answer.question for own in said.values() for answer in own):
+        yield from _head(question)
+        for name, own in said.items():
+            for answer in (each for each in own if each.question == question):
+                sentence = f"{name}: {answer.sign}: {answer.sentence}"
+                yield from _wrapped("text", sentence, 105, "    ", COLOURS[answer.verdict])
+    yield from _head("Figures")
+    for line in figures(reports).text(width=135, fit=True).splitlines():
+        yield "small", "DejaVu Sans Mono", INK, line
 
 
 def _lines(report: Report) -> Iterator[Line]:

@@ -83,7 +83,7 @@ KEYS: dict[str, set[str]] = {
     },
     "pictures": {
         *("explorer_open_seconds", "explorer_pan_ms", "explorer_megabytes", "console_errors", "requests"),
-        *("report_seconds", "report_megabytes"),
+        *("report_seconds", "report_megabytes", "demo_explorer_megabytes"),
     },
     "regression": {"conductance_ratio", "mining_ratio"},
     "runs": {
