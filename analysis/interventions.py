@@ -9,6 +9,7 @@ import sys
 
 from analysis.log import main
 from ndg.report.cli_tables import criterion
+from ndg.report.sections import CONTROLS
 from ndg.report.tables import Column, Interval, Table
 from ndg.runs.record import RunRecord
 
@@ -37,7 +38,7 @@ def table(records: list[RunRecord]) -> Table:
                     ends = Interval(row["aligned"], row["aligned_low"], row["aligned_high"]) if row["n"] else None
                     names = {"name": record["name"], "rule": criterion(record)}
                     names |= {"intervention": figures["intervention"], "split": split}
-                    rows.append({**row, **names, "control": control, "aligned": ends})
+                    rows.append({**row, **names, "control": CONTROLS.get(control, control), "aligned": ends})
     return Table.of("interventions", columns, rows, strong=frozenset(strong))
 
 
