@@ -127,7 +127,7 @@ def rank(record: RunRecord, name: str, truth: str = TRUTH) -> str:
 def _units(layer: str, truth: dict[str, Any], score: dict[str, Any]) -> Series:
     """Units of a layer: the damage across, the score up, both absolute."""
     x, y = (np.abs(row["values"]) for row in (truth, score))
-    ends = []
+    ends: list[tuple[float, ...]] = []
     for values, row in ((x, truth), (y, score)):
         spread = Z * np.array(row["errors"]) if row.get("errors") else None
         ends += [() if spread is None else tuple((values + side * spread).tolist()) for side in (-1, 1)]

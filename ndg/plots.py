@@ -102,7 +102,7 @@ class Plot:
         if self.kind == "boxes":
             _boxes(axes, self.series)
         if self.limits is not None:
-            (axes.set_xlim if self.kind == "boxes" else axes.set_ylim)(*self.limits)
+            axes.set(**{"xlim" if self.kind == "boxes" else "ylim": self.limits})
         if self.diagonal:
             ends = axes.get_xlim(), axes.get_ylim()
             axes.axline((ends[0][0],) * 2, slope=1, color="#999999", linestyle=":", linewidth=1, zorder=0)
@@ -117,7 +117,9 @@ class Plot:
         axes.tick_params(labelsize=8)
         axes.spines[["top", "right"]].set_visible(False)
         if len(self.series) > 1 and self.kind != "boxes":
-            beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if len(self.series) > INSIDE else {}
+            beside: dict[str, Any] = (
+                {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if len(self.series) > INSIDE else {}
+            )
             axes.legend(fontsize=8, frameon=False, **beside)
         if not self._names():
             axes.text(0.5, 0.5, "no points", transform=axes.transAxes, ha="center", va="center", color="#666666")

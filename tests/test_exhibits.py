@@ -186,6 +186,26 @@ def test_a_row_has_the_published_figure_ours_and_why_they_differ(tmp_path):
     assert "model.width=16" in cells["config"]
 
 
+def test_trainings_come_before_the_command_with_the_settings_of_the_data(tmp_path, monkeypatch):
+    ran = []
+    monkeypatch.setattr(reproduce, "commanded", ran.append)
+    plan = reproduce.Plan(Locations.choose(runs=tmp_path / "runs", store=None), tmp_path)
+    [exhibit] = [each for each in EXHIBITS if each.name == "inter_model"]
+    for data in (at_hand.DIGITS_MLP, at_hand.MNIST):
+        reproduce.computed(exhibit.needs(data), data, plan)
+    short = [[word for word in words if "/" not in word and "threads" not in word] for words in ran]
+    settings = list(at_hand.MNIST_SETTINGS[:4])
+    place = ["--runs", "--store", "-q"]
+    assert short == [
+        ["train", "digits_mlp", "--seed", "0", *place],
+        ["train", "digits_mlp", "--seed", "1", *place],
+        ["align", "models", "digits_mlp", "--seeds", "0", "1", *place],
+        ["train", "mnist_cnn", *settings, "--seed", "0", *place],
+        ["train", "mnist_even_cnn", *settings, "--seed", "0", *place],
+        ["align", "models", "mnist_cnn", "mnist_even_cnn", *settings, *place],
+    ]
+
+
 def test_overrides_stand_behind_the_config():
     words = ["prune", "digits_mlp", "--share", "0.9"]
     assert reproduce._with(words, ["a=1"]) == ["prune", "digits_mlp", "a=1", "--share", "0.9"]
