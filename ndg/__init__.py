@@ -2,6 +2,18 @@
 
 Which neurons depend on which, which ones matter, and is that picture causally true? This module exports the public
 interface and loads everything at first use, so importing it is silent and quick.
+
+Examples of the public names use this network, its data, bits and graph:
+
+>>> import ndg, torch
+>>> _ = torch.manual_seed(4)
+>>> net = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3)).eval()
+>>> x = torch.randn(300, 6)
+>>> data = [(x, net(x).argmax(dim=1))]
+>>> bits = ndg.extract(net, data, layers=["1"])
+>>> graph = ndg.mine(bits, alpha=2)
+>>> graph
+NDG(3 labels, 8 neurons, 40 implications, 300 examples)
 """
 
 from __future__ import annotations

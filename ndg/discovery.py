@@ -52,6 +52,10 @@ def mine(
 
     Raises BitsError without examples, ConfigError for an unknown name or a parameter out of range, BudgetError, naming
     a sufficient criterion, for more than `max_edges` implications.
+
+    >>> graph = ndg.mine(bits, "confidence", confidence=0.95, support=10)
+    >>> graph.criterion["name"]
+    'confidence'
     """
     known = {name for rule in CRITERIA for name in settings(rule)}
     parameters = {name: plain_number(value) for name, value in parameters.items()}
@@ -80,6 +84,9 @@ def sweep(
 
     Numbers are alphas of the paper's criterion, names are criteria with default parameters. Other arguments and errors
     are those of `mine`.
+
+    >>> [len(graph) for graph in ndg.sweep(bits, [2, 5])] == [len(ndg.mine(bits, alpha=alpha)) for alpha in (2, 5)]
+    True
     """
     if isinstance(criteria, np.ndarray) and criteria.ndim:
         criteria = criteria.tolist()

@@ -70,6 +70,10 @@ class ReadingSettings:
     max_examples  examples of the loader that are read, drawn by the seed; None: all
 
     Raises ConfigError for a quantile outside (0, 1).
+
+    >>> settings = ndg.ReadingSettings(binarizer="median", max_examples=100)
+    >>> ndg.extract(net, data, layers=["1"], settings=settings).examples
+    100
     """
 
     labels: bool = True
@@ -114,6 +118,10 @@ def extract(
 
     Raises LayerError for an unknown layer, an output of another shape, or NaN; DataError without examples, or if the
     first or last examples of a file differ from the loader's; BitsError for a file of another network.
+
+    >>> bits = ndg.extract(net, data, layers=["1"])
+    >>> bits.examples, len(bits.nodes), bits.correct
+    (300, 11, 300)
     """
     where = None if file is None else plain_path(file, "the file of the bits")
     if around is not None:

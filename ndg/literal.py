@@ -15,6 +15,12 @@ class Literal(NamedTuple):
 
     `code` is `2 * node + value`, so the negation of a code is `code ^ 1`. It is a tuple because graphs hold sets of
     millions of literals, and tuples are hashed in C.
+
+    >>> literal = ndg.Literal(3, True)
+    >>> ~literal
+    Literal(node=3, value=False)
+    >>> (~literal).code
+    6
     """
 
     node: int

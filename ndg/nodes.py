@@ -28,6 +28,9 @@ class LayerUnits:
     `reading` tells how the output becomes one value per unit: `unit` (unchanged); `max`, `mean` or `any` over the
     positions of a convolution channel; `first`, `mean` or `every` token (with `every`, each token is an example);
     `mean` or `norm` of a head; `mean` over the time steps of a gate. With `each`, every position of a unit is a unit.
+
+    >>> ndg.LayerUnits("encoder.act", 32).reading
+    'unit'
     """
 
     name: str
@@ -90,7 +93,14 @@ def class_number(word: str, names: Sequence[str], classes: int) -> int:
 
 @dataclass(frozen=True)
 class NodeSpace:
-    """All nodes of a graph: labels (one per class), units of `layers`, `concepts`."""
+    """All nodes of a graph: labels (one per class), units of `layers`, `concepts`.
+
+    >>> nodes = ndg.NodeSpace(2, (ndg.LayerUnits("latent", 3),))
+    >>> list(nodes.nodes())
+    ['label:0', 'label:1', 'latent:0', 'latent:1', 'latent:2']
+    >>> nodes.literal("~latent:1")
+    Literal(node=3, value=False)
+    """
 
     labels: int
     layers: tuple[LayerUnits, ...] = ()

@@ -53,6 +53,10 @@ class RunOptions:
     progress     whether progress bars are shown (only where a person is watching)
 
     Raises ConfigError for a batch or number of threads below 1 or above `MOST`, and for a timeout that is not above 0.
+
+    >>> options = ndg.RunOptions(batch=64, seed=3, executor="serial")
+    >>> ndg.extract(net, data, layers=["1"], options=options) == bits
+    True
     """
 
     device: str | None = None

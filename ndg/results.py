@@ -31,6 +31,11 @@ class Result(ABC):
     """What a study measured, as rows of plain values. A rate over nothing is None.
 
     A subclass is a frozen dataclass that gives `rows` and `words`, and `context` where something holds for all rows.
+
+    >>> isinstance(graph.held_out(bits), ndg.Result)
+    True
+    >>> graph.held_out(bits).to_dict()["examples"]
+    300
     """
 
     def __init_subclass__(cls, **options: Any) -> None:

@@ -46,6 +46,10 @@ class TrialResult(Result):
     classes that no literal implies (for which Q is G.2), `graph` the graph's digest; `reason` tells why the executor
     was chosen. `values` were fitted to `values_examples`. `drawn` holds tallies under further draws. `on_validation` is
     the strongest prototype of the validation split.
+
+    >>> result = ndg.trial(net, graph, data, "G.2", fit=data)
+    >>> result.frame()["control"].tolist()[:2]
+    ['graph', 'binarise']
     """
 
     intervention: str

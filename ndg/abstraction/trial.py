@@ -55,6 +55,9 @@ class TrialSettings:
     against      prototype control of each intervention that further draws repeat; all where an intervention has none
 
     Raises ConfigError for a beta outside (0, 1], no draws, or orders without a curve.
+
+    >>> ndg.TrialSettings(values="mean", draws=1, curve=True).beta
+    1.0
     """
 
     layer: str | None = None
@@ -101,7 +104,12 @@ def trial(
     options: RunOptions = RunOptions(),
     cache: Cache | None = None,
 ) -> TrialResult:
-    """Try one intervention with its controls; see `trials`."""
+    """Try one intervention with its controls; see `trials`.
+
+    >>> result = ndg.trial(net, graph, data, "G.2", fit=data)
+    >>> int(result.frame()["n"].max())
+    300
+    """
     results = trials(model, graph, loader, [intervention], fit=fit, settings=settings, options=options, cache=cache)
     return results[intervention]
 
@@ -129,6 +137,9 @@ def trials(
     read as off and on; GraphError or LayerError for an unknown layer, or one that does not reach the logits; GraphError
     or ShapeError when the graph is of another network; DataError without examples or true labels, and for a loader that
     shuffles or gives what the network does not take; WorkerError when Ray gives no answer.
+
+    >>> list(ndg.trials(net, graph, data, ["Q", "G.2"], fit=data))
+    ['Q', 'G.2']
     """
     if fit is not None:
         check_loader(fit)

@@ -43,6 +43,11 @@ class BitMatrix:
     correct predictions of examples of the loader, which are fewer than those of the matrix where tokens are examples.
     `network` is the digest of the weights that produced the bits, "" if unknown or mixed. Equality and `digest` cover
     the bits alone.
+
+    >>> bits.to_bool("1").shape
+    (300, 8)
+    >>> int(bits.on()[:3].sum())  # one label is predicted of each example
+    300
     """
 
     nodes: NodeSpace

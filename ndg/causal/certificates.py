@@ -142,6 +142,9 @@ def certify(
     `loader` gives the examples from which written values are taken. Raises LayerError for a rest of the network that is
     not a chain of linear layers, ReLU and sigmoids; GraphError for a literal that is none of the layer, or an unknown
     label.
+
+    >>> ndg.certify(net, graph, data, "1", ["1:0", "~1:2"], 1).status
+    'refuted'
     """
     check_graph(graph)
     check_kind(layer, str, "a certified layer is named by its module path", "pass one name", LayerError)

@@ -211,6 +211,10 @@ def recombine(
     Raises ConfigError for an unknown mode or `n` below 1; DataError for fewer than two examples; BitsError or
     GraphError for `like` of other weights; LayerError for a layer that is unknown, not before the logits, or not among
     those of `like`, and for one whose tokens are examples.
+
+    >>> hybrids = ndg.recombine(net, data, "1", n=200)
+    >>> hybrids.examples, hybrids.nodes == bits.nodes
+    (200, True)
     """
     check_model(model)
     rule = "like= is a BitMatrix or an NDG of this network, or None"

@@ -42,6 +42,11 @@ def votes(
 
     Raises ShapeError for hybrids of different nodes, DataError for a label that no hybrid has, ConfigError for an
     unknown layer, a negative `l1`, or `per_label` or `edges` below 1.
+
+    >>> hybrids = ndg.recombine(net, data, "1", n=2000)
+    >>> votes = ndg.votes(hybrids, per_label=3)
+    >>> votes.layer, votes.weights.shape
+    ('1', (3, 8))
     """
     parts: list[BitMatrix] = [hybrids] if isinstance(hybrids, BitMatrix) else _listed(hybrids)
     if not parts:

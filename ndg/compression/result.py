@@ -50,6 +50,16 @@ class Compression(Result):
     distilled; agreement and R^2 are over `validation` examples of the training split. `removed` says of each unit why
     it could go; `refused` has the reason for each layer whose units cannot be removed exactly; `graph` the digest, run
     and layers of the graph that labels the units of these layers, None without one.
+
+    >>> smaller = ndg.compress(net, data, units=0.5)
+    >>> smaller.network
+    Sequential(
+      (0): Linear(in_features=6, out_features=4, bias=True)
+      (1): ReLU()
+      (2): Linear(in_features=4, out_features=3, bias=True)
+    )
+    >>> len(smaller.removed)
+    4
     """
 
     network: nn.Module

@@ -47,6 +47,10 @@ class CompressSettings:
     rows         rows of activations of one convolution, or of tokens
     ridge        share of the mean variance added in the least squares; None: by the number of examples
     graph        NDG of the network, which labels the units of its layers; None: a graph is mined of each layer
+
+    >>> settings = ndg.CompressSettings(layers=("1",), calibration=100)
+    >>> settings.repair
+    True
     """
 
     layers: tuple[str, ...] | None = None
@@ -92,6 +96,10 @@ def compress(
     Raises BudgetError for a budget that cannot be met, LayerError for a layer whose units cannot be removed (residual
     width under a norm, shared or quantised weights, ...), GraphError for a graph of another network or of other layers,
     DataError for too few examples, ConfigError for settings.
+
+    >>> smaller = ndg.compress(net, data, units=0.5)
+    >>> [layer.units for layer in smaller.layers]
+    [8]
     """
     budgets = {"units": units, "flops": flops, "agreement": agreement}
     chosen = {name: value for name, value in budgets.items() if value is not None}

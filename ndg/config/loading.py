@@ -43,6 +43,9 @@ def load(source: str | Path | dict[str, Any], overrides: Sequence[str] = (), *, 
     `store` is not part of the experiment: `store_uri` reads it.
 
     Raises ConfigError for a missing file, an unknown key (naming the nearest valid one), or a value of the wrong type.
+
+    >>> ndg.load_config(ndg.config.find("digits_mlp"), ["train.epochs=3"]).train.epochs
+    3
     """
     document = _document(source, overrides, smoke)
     if _store(document):

@@ -307,6 +307,10 @@ class Experiment:
     name: name of its runs
     seed: of initialisation, order and augmentation
     smoke: changes, written as in a config, for a quick run that shows that everything works
+
+    >>> experiment = ndg.load_config({"name": "mine", "data": {"name": "iris"}}, ["seed=3"])
+    >>> experiment.name, experiment.seed, experiment.data.name
+    ('mine', 3, 'iris')
     """
 
     name: str = "experiment"

@@ -24,6 +24,12 @@ class Closure:
     """Literals that follow from some literals, those included, marked by code.
 
     `nodes` name them.
+
+    >>> closure = graph.closure(["1:0"])
+    >>> ndg.Literal(graph.nodes.index("1:0"), True) in closure
+    True
+    >>> closure.contradictions
+    frozenset()
     """
 
     marked: Bool[np.ndarray, " literal"]

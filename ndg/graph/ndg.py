@@ -60,6 +60,9 @@ class NDG(Measured, Exports):
     Conjunctions take part in every closure; votes, which are weighed against each other, do not.
 
     Equal graphs have equal implications, conjunctions and votes over the same nodes. `provenance` is plain JSON.
+
+    >>> sorted(map(graph.nodes.text, graph.closure(["1:0"])))
+    ['1:0', '~1:6', '~label:2']
     """
 
     implications: Implications

@@ -61,7 +61,12 @@ def label_of(literals: Marked, labels: int) -> Int64[np.ndarray, " row"]:
 
 @dataclass(frozen=True, eq=False)
 class SCM:
-    """Rules of a graph, with some variables fixed; from `NDG.scm`."""
+    """Rules of a graph, with some variables fixed; from `NDG.scm`.
+
+    >>> model = graph.scm()
+    >>> model.do({"1:0": 1}).interventions
+    {'1:0': True}
+    """
 
     nodes: NodeSpace
     chaining: Chaining

@@ -57,6 +57,10 @@ class GraphStats(Result):
     connected components of two or more literals, which are one class when condensed. `contradictory` components contain
     a literal and its negation; they have no edges in the condensed graph. All figures are of implications alone, but
     the numbers of `conjunctions` and `votes`.
+
+    >>> stats = graph.stats(bits)
+    >>> stats.contradictory
+    0
     """
 
     paper: Figures

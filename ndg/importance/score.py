@@ -90,6 +90,10 @@ def score(
     Raises ConfigError for an unknown method, option, baseline or target; LayerError for a layer that does not exist, is
     not used exactly once, has no units, gives NaN, or from which no path leads to the logits; ShapeError for a baseline
     that does not fit; DataError without examples. Warns of a layer that scores 0 since it does not change the logits.
+
+    >>> scores = ndg.score(net, data, layers=["1"], method="ablation")
+    >>> scores["1"].shape
+    (8,)
     """
     entry = known(method)
     baselines, n_steps = settings.baselines, settings.n_steps

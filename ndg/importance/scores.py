@@ -29,6 +29,12 @@ class Scores(Result):
     `values` maps a layer to the scores of its units, `whole` to the score of the layer as one unit. `target` is a
     class, "all logits" or "predicted class". `baseline` describes the neutral state. `facts` has details of the method
     in plain JSON types. `errors` are standard errors, if the method has them.
+
+    >>> scores = ndg.score(net, data, ["1"])
+    >>> scores["1"].shape
+    (8,)
+    >>> scores.method
+    'gndi'
     """
 
     method: str

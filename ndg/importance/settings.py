@@ -32,6 +32,10 @@ class ScoreSettings:
     each_position  whether every pixel, token or time step of a unit is scored by itself, unit by unit
 
     Raises ConfigError for values that mean nothing.
+
+    >>> settings = ndg.ScoreSettings(n_steps=20)
+    >>> ndg.score(net, data, ["1"], "conductance", settings=settings)["1"].shape
+    (8,)
     """
 
     baselines: Baselines = "zero"

@@ -21,6 +21,10 @@ class Implications:
     present and share their exceptions. `on` counts the examples on which a node is on; `with_label[c, i]` those on
     which class c is predicted and node i is on. `constants` are literals that nearly always hold, which take part in no
     implication. `tests` counts the judged pairs of an implication and its contrapositive.
+
+    >>> implications = graph.implications
+    >>> implications.examples, len(implications.antecedents) == len(graph)
+    (300, True)
     """
 
     nodes: NodeSpace

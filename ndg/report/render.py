@@ -120,6 +120,9 @@ def render(
 
     Raises ConfigError for an unknown suffix or layout, GraphError for a target outside the graph, RenderError if the
     layout fails or takes too long, OutputError if the file cannot be written.
+
+    >>> "<svg" in ndg.render(graph, "graph.svg", target=1).read_text()
+    True
     """
     graph = _graph(graph)
     path = plain_path(path, "the file of a picture")
@@ -136,6 +139,10 @@ def plot(graph: NDG | Votes, ax: Axes | None = None, **options: Any) -> Axes:
     `options` are those of `render`.
 
     Raises GraphError for another value, ConfigError for an unknown option or layout, RenderError without Graphviz.
+
+    >>> axes = ndg.plot(graph, max_nodes=20)
+    >>> axes.axison
+    False
     """
     graph = _graph(graph)
     known = [field.name for field in fields(Look)]

@@ -62,7 +62,12 @@ SILENT = 8 * BEAT  # seconds without one after which a run counts as dead
 
 
 class RunRecord(dict[str, Any]):
-    """A run document: a dictionary with helpers and a notebook view."""
+    """A run document: a dictionary with helpers and a notebook view.
+
+    >>> record = ndg.RunRecord({"id": "a", "results": {"accuracy": {"rate": 0.9}}})
+    >>> record.figure("results.accuracy.rate")
+    0.9
+    """
 
     @property
     def id(self) -> str:

@@ -55,6 +55,9 @@ def examples(
 
     Raises ConfigError for `most` below 1, GraphError or LayerError for an unknown literal, DataError without examples
     or for a loader that shuffles.
+
+    >>> ndg.examples(net, data, ["1:2", "~label:0"], like=graph, most=3)[1].of
+    '~label:0'
     """
     if type(most) is not int or most < 1:
         raise ConfigError(f"most is a number of examples, at least 1; got {most!r}; leave it out for {MOST}")

@@ -61,6 +61,10 @@ class Examples(Result):
     the exceptions with the largest activation of p, and `count` of the `n` examples with p are exceptions. `mean_holds`
     and `mean_else` are mean images where it holds and where not, `ranges` those of the features of a table, the most
     different first. `threshold` is that of the unit.
+
+    >>> seen = ndg.examples(net, data, "1:2", like=graph)
+    >>> seen.kind, seen.n, len(seen.top)
+    ('table', 300, 9)
     """
 
     of: str

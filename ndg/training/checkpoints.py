@@ -26,6 +26,13 @@ def load_model(folder: str | Path, name: str = MODEL) -> tuple[nn.Module, Experi
     """Network (on the CPU) and experiment of a run folder.
 
     `name` is a file in it.
+
+    >>> from pathlib import Path
+    >>> experiment = ndg.load_config({"data": {"name": "iris"}, "model": {"name": "mlp"}, "train": {"epochs": 2}})
+    >>> result = ndg.train(experiment, ndg.data.load(experiment.data), Path("trained"))
+    >>> network, experiment = ndg.load_model("trained")
+    >>> type(network).__name__
+    'DenseNet'
     """
     path = plain_path(folder, "the folder of a run") / plain_path(name, "the name of a checkpoint")
     network, metadata = checkpoint.load(path)

@@ -47,6 +47,12 @@ class TrainResult:
     That is the network of `epoch`, the best or the last one. `history` has one row per epoch; `seconds` adds up all
     sessions; `others` are the files of further epochs. `peak_bytes` is the peak memory of the last session. `removed`
     are the units that `train.apoptosis` removed.
+
+    >>> from pathlib import Path
+    >>> experiment = ndg.load_config({"data": {"name": "iris"}, "model": {"name": "mlp"}, "train": {"epochs": 2}})
+    >>> result = ndg.train(experiment, ndg.data.load(experiment.data), Path("trained"))
+    >>> len(result.history)
+    2
     """
 
     network: str

@@ -127,7 +127,14 @@ def train(
     resume: bool = False,
     on_epoch: Callable[[training.Row], None] | None = None,
 ) -> training.TrainResult:
-    """`ndg.training.train`, with `train.fitness` and `train.apoptosis` where the experiment asks for them."""
+    """`ndg.training.train`, with `train.fitness` and `train.apoptosis` where the experiment asks for them.
+
+    >>> from pathlib import Path
+    >>> experiment = ndg.load_config({"data": {"name": "iris"}, "model": {"name": "mlp"}, "train": {"epochs": 2}})
+    >>> result = ndg.train(experiment, ndg.data.load(experiment.data), Path("trained"))
+    >>> Path("trained/model.safetensors").is_file()
+    True
+    """
     options: dict[str, Any] = {"device": device, "resume": resume, "on_epoch": on_epoch}
     return training.train(experiment, splits, folder, monitor=fitness_monitor, remover=remover, **options)
 

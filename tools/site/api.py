@@ -108,10 +108,14 @@ def lines() -> Iterator[str]:
 
 
 def markdown(text: str) -> str:
-    """A docstring as Markdown; lines `name    meaning` become a list."""
+    """A docstring as Markdown; lines `name    meaning` become a list, examples code."""
     parts: list[str] = []
-    in_list = in_code = False
-    for line in inspect.cleandoc(text).splitlines():
+    in_list = in_code = in_example = False
+    for line in [*inspect.cleandoc(text).splitlines(), ""]:
+        if in_example or line.startswith(">>> "):
+            parts += [*(["", "```pycon"] if not in_example else []), line or "```"]
+            in_example, in_list = bool(line), False
+            continue
         entry = ENTRY.match(line)
         if not in_list and line.startswith("    "):
             in_code = True
@@ -131,7 +135,7 @@ def markdown(text: str) -> str:
                 parts.append("")
             in_list = False
             parts.append(_escaped(line))
-    return "\n".join(parts)
+    return "\n".join(parts).rstrip()
 
 
 def _escaped(text: str) -> str:

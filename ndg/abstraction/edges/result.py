@@ -26,6 +26,10 @@ class EdgeTrials(Result):
     `holds` counts examples by literal, `support` those on which both ends of an edge hold. `sizes` are the numbers of
     neurons set for each forced edge; `changed` counts those whose boolean changed, over its `n` examples. `reason`
     tells why the executor was chosen.
+
+    >>> forced = ndg.try_edges(net, graph, data, fit=data)
+    >>> forced.how
+    ('alone', 'closure')
     """
 
     implications: Implications

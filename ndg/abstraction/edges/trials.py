@@ -41,6 +41,10 @@ class EdgeSettings:
     any_network  whether the graph may be of another network of the same shape
 
     Raises ConfigError for a bar, rate or number that means nothing.
+
+    >>> settings = ndg.EdgeSettings(how=("alone",), values="resample")
+    >>> settings.at_least
+    0.9
     """
 
     how: Sequence[str] = HOW
@@ -81,6 +85,10 @@ def try_edges(
 
     Raises ConfigError for an unknown way, value or executor; GraphError or LayerError for unknown layers; GraphError or
     ShapeError when the graph is of another network; DataError without examples; WorkerError when Ray gives no answer.
+
+    >>> forced = ndg.try_edges(net, graph, data, fit=data)
+    >>> graph.with_verdicts(forced).causal()
+    NDG(3 labels, 8 neurons, 8 implications, 300 examples, edges judged by the rule 'antecedent and consequent false')
     """
     check_graph(graph)
     check_loader(loader)

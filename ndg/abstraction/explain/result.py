@@ -81,6 +81,10 @@ class Explanation(Result):
     Literals imply `about` (the prediction, or the target), contradict it, do both, or leave it open. `sufficient` holds
     one literal at most; `ancestors` counts the literals that imply the label in any example; `necessary` are implied by
     the label.
+
+    >>> explanation = ndg.explain(net, graph, x[:1], reference=data, fit=data)
+    >>> explanation.layers
+    ('1',)
     """
 
     prediction: int

@@ -50,6 +50,9 @@ class ExplainSettings:
     any_network   whether the graph may be of another network of the same shape
 
     Raises ConfigError for an unknown intervention.
+
+    >>> ndg.ExplainSettings(target=2, values="resample").examples
+    256
     """
 
     target: int | None = None
@@ -87,6 +90,10 @@ def explain(
     Raises ConfigError for an unknown class, GraphError or LayerError for the layer, GraphError for a graph without
     labels, GraphError or ShapeError for one of another network, ShapeError for more than one example, DataError for an
     empty reference or one that shuffles.
+
+    >>> explanation = ndg.explain(net, graph, x[:1], reference=data, fit=data)
+    >>> explanation.about == explanation.prediction
+    True
     """
     check_labels(graph)
     check_order(reference)

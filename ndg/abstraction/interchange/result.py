@@ -29,6 +29,10 @@ class InterchangeResult(Result):
     `AMONG` selects pairs whose labels differ, agree, or all; `FIELDS` names the counts. Controls are a random set of
     the same size and the shuffled graph's prediction. `without_ancestors` are the labels that no literal implies; what
     these imply was swapped. `classes` counts the equivalence classes, `sources` the pool.
+
+    >>> swapped = ndg.interchange(net, graph, data)
+    >>> swapped.families
+    ('equivalence', 'ancestors', 'layer')
     """
 
     counts: Counts

@@ -49,6 +49,9 @@ class InterchangeSettings:
     any_network  whether the graph may be of another network of the same shape
 
     Raises ConfigError for a pool without sources.
+
+    >>> ndg.InterchangeSettings(sets=("ancestors",), pool=256).controls
+    True
     """
 
     sets: str | Sequence[str] = SETS
@@ -88,6 +91,10 @@ def interchange(
     GraphError for a graph without labels, GraphError or ShapeError for one of another network, ShapeError for sources
     of another shape than the bases', DataError without examples or for a loader that shuffles, WorkerError when Ray
     gives no answer.
+
+    >>> result = ndg.interchange(net, graph, data, settings=ndg.InterchangeSettings(pool=64))
+    >>> result.sources
+    64
     """
     check_graph(graph)
     pairs = Loaders.of(loader, base, source)

@@ -42,6 +42,10 @@ class MinimalResult(Result):
     Arrays of `counts` have one entry for each of `numbers`, the examples drawn among the correctly predicted ones. A
     size is the number of units whose boolean is flipped, 0 for no success. To draw the examples, the predictions of
     `looked` of `examples` examples were computed; `correct` of them were right.
+
+    >>> result = ndg.minimal(net, graph, data, fit=data, settings=ndg.MinimalSettings(examples=20))
+    >>> result.frame().shape[0] > 1
+    True
     """
 
     counts: Counts

@@ -48,6 +48,9 @@ class MinimalSettings:
     any_network   whether the graph may be of another network of the same shape
 
     Raises ConfigError for an unknown intervention, and without examples or a budget.
+
+    >>> ndg.MinimalSettings(examples=50, layer="1").examples
+    50
     """
 
     layer: str | None = None
@@ -87,6 +90,10 @@ def minimal(
     `fit` gives the examples that the graph was mined from. Raises ConfigError for settings, GraphError or LayerError
     for the layer, GraphError or ShapeError when the graph is of another network, DataError without examples or true
     labels, or for a loader that shuffles.
+
+    >>> result = ndg.minimal(net, graph, data, fit=data, settings=ndg.MinimalSettings(examples=20))
+    >>> result.plotted().kind
+    'rows'
     """
     check_labels(graph)
     check_order(loader)

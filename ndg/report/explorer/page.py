@@ -39,6 +39,9 @@ def explore(
     (default: those of the graph) are bars on the literals; `examples` (of `ndg.examples`) show what they see.
 
     Raises GraphError for a graph without literals, ConfigError for a title that is no text.
+
+    >>> ndg.explore(graph, "graph.html").read_text()[:15]
+    '<!DOCTYPE html>'
     """
     check_kind(graph, NDG, "an explorer shows a graph", "pass the result of ndg.mine or ndg.NDG.load", GraphError)
     if title is not None:
