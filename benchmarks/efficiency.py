@@ -201,12 +201,12 @@ def ratio(network: nn.Module, original: nn.Module, inputs: Tensor, rounds: int =
 
 
 def against_chee(sizes: Sizes) -> Figures:
-    """Accuracy difference to the sizes of Chee et al. 2022 with the same repair, paired by test image.
+    """Accuracy difference to the sizes of Chee et al. 2022 with the same repair, in two pairings.
 
-    An image counts once, with its mean over the trainings. The interval over trainings is printed beside it: with
-    three of them it has two degrees of freedom.
+    `vs_chee_low` pairs test images, each with its mean over the trainings; `vs_chee_low_trainings` pairs trainings,
+    of which three leave two degrees of freedom. Both are the lowest lower end over the sizes.
     """
-    lowest, shown = np.inf, []
+    lowest, lowest_trainings, shown = np.inf, np.inf, []
     for share in SHARES:
         pairs = [
             [measured(sizes, seed, share, method).hits for method in ("obs", "interpolative")]
@@ -215,13 +215,18 @@ def against_chee(sizes: Sizes) -> Figures:
         trainings = np.array([100 * (ours - theirs) for ours, theirs in pairs])
         mean, reach = half_width(trainings.mean(axis=0), norm)
         _, wide = half_width(trainings.mean(axis=1), t(len(trainings) - 1))
-        lowest = min(lowest, mean - reach)
+        lowest, lowest_trainings = min(lowest, mean - reach), min(lowest_trainings, mean - wide)
         by_seed = ", ".join(f"{each:+.2f}" for each in trainings.mean(axis=1))
         shown.append(
             f"{share:.0%} {mean:+.3f} [{mean - reach:+.3f}, {mean + reach:+.3f}], over trainings "
             f"[{mean - wide:+.3f}, {mean + wide:+.3f}] ({by_seed})"
         )
-    return {"vs_chee_low": (float(lowest), f"points; must be at least -.1; {'; '.join(shown)}")}
+    how = f"points, pairs of test images; must be at least -.1; {'; '.join(shown)}"
+    trainings_alone = f"points, pairs of trainings (n = {sizes.seeds}); no requirement is stated for this pairing"
+    return {
+        "vs_chee_low": (float(lowest), how),
+        "vs_chee_low_trainings": (float(lowest_trainings), trainings_alone),
+    }
 
 
 def half_width(values: np.ndarray, law: Any) -> tuple[float, float]:

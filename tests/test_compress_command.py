@@ -12,6 +12,7 @@ import torch
 
 from ndg import runs
 from ndg.cli import main
+from ndg.workflows.smaller import Bench
 
 pytestmark = pytest.mark.slow
 
@@ -149,3 +150,32 @@ def test_a_budget_that_cannot_be_met_ends_in_a_message_and_no_run(folder, capsys
     assert "every layer keeps 2 units" in capsys.readouterr().err
     with runs.open(str(folder / "ndg.db"), local=folder) as log:
         assert len(log.find({"kind": "compress"})) == before
+
+
+def test_an_interrupted_comparison_goes_on_with_its_finished_rows(folder, capsys, monkeypatch):
+    measure, calls = Bench.measure, []
+
+    def stopped(bench, network):
+        calls.append(network)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return measure(bench, network)
+
+    words = ["--units", "0.4", "--rivals", "variance"]
+    monkeypatch.setattr(Bench, "measure", stopped)
+    assert command(folder, *words) == 130
+    assert command(folder, *words, "--resume") == 0
+    with runs.open(str(folder / "ndg.db"), local=folder) as log:
+        record = log.get("last", kind="compress")
+        cut = log.find({"kind": "compress", "status": "INTERRUPTED"})
+    rows = record.figure("results.compress.networks")
+    assert [row["network"] for row in rows] == [
+        *("original", "compressed", "without repair", "variance", "variance without repair", "untrained")
+    ]
+    assert rows[0]["latency"] == 1
+    assert all(row["latency"] > 0 for row in rows)
+    assert len(cut) == 1
+    assert len(calls) == 5 + 2
+    assert not list((folder / "unfinished").iterdir())
+    assert command(folder, *words, "--resume") == 2
+    assert "there is no unfinished compression" in capsys.readouterr().err

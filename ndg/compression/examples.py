@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ndg.activations.batches import check_loader, compute_batches, fixed, forward
 from ndg.activations.sampling import Subset, count, draw
 from ndg.compression.groups import Group
-from ndg.errors import DataError
+from ndg.errors import DataError, LayerError
 from ndg.options import RunOptions
 
 
@@ -62,10 +62,25 @@ def enough(groups: Mapping[str, Group], rows: Mapping[str, int]) -> None:
 
 
 def logits(model: nn.Module, loader: Iterable[Any], options: RunOptions) -> Float[Tensor, "example label"]:
-    """Logits of all examples."""
+    """Logits of all examples.
+
+    Raises LayerError for logits that are not finite.
+    """
     with fixed(model, options.threads):
         batches = compute_batches(loader, options.batch, short=True)
-        return torch.cat([forward(model, batch.inputs)[: batch.count].cpu() for batch in batches])
+        scores = torch.cat([forward(model, batch.inputs)[: batch.count].cpu() for batch in batches])
+    check_logits(model, scores)
+    return scores
+
+
+def check_logits(model: nn.Module, scores: Tensor) -> None:
+    """Raise LayerError for logits that are not finite."""
+    if not bool(scores.isfinite().all()):
+        raise LayerError(
+            f"logits must be finite to be compared; those of {type(model).__name__} are not on "
+            f"{int((~scores.isfinite()).any(dim=1).sum())} of {len(scores)} examples; look for NaN or infinity in the "
+            "weights and inputs"
+        )
 
 
 def agreement(first: Float[Tensor, "example label"], second: Float[Tensor, "example label"]) -> float:

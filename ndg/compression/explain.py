@@ -159,6 +159,7 @@ def observe(
                 output_of(model, batch.inputs)
             for name, part in parts.items():
                 values = _values(model.get_submodule(part.path), part.index, seen[part.path, False][: batch.count])
+                values = (values.float() if values.dtype in (torch.float16, torch.bfloat16) else values).cpu()
                 extremes[name].append((values.amin((1, 3)).numpy(), values.amax((1, 3)).numpy()))
                 flat = values.mean(3).flatten(0, 1)
                 most = max(MOST // len(batches), 1)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Int64
@@ -52,10 +52,14 @@ class Group:
 
 @dataclass(frozen=True, eq=False)
 class Coupling:
-    """Groups by name in order of execution, and the reason for each layer whose units cannot be removed."""
+    """Groups by name in order of execution, and the reason for each layer whose units cannot be removed.
+
+    `kinds` has the class of every module by its path.
+    """
 
     groups: dict[str, Group]
     refused: dict[str, str]
+    kinds: dict[str, str] = field(default_factory=dict)
 
     def select(self, layers: Iterable[str] | None) -> dict[str, Group]:
         """The named groups, all for None.
@@ -74,10 +78,13 @@ class Coupling:
                 if layer == name or any(layer == part.path for part in group.makers)
             ]
             if not names:
+                reason = self.refused.get(layer)
+                if reason is None and layer in self.kinds:
+                    reason = f"no weights of this module ({self.kinds[layer]}) make them"
                 raise LayerError(
                     f"a compressed layer has units that can be removed exactly; {layer!r} has none: "
-                    + (self.refused.get(layer) or f"no such layer; {nearest(layer, [*self.groups, *self.refused])}")
-                    + ("" if layer not in self.refused else f"; choose among {', '.join(self.groups) or 'none'}")
+                    + (reason or f"no such layer; {nearest(layer, [*self.groups, *self.refused])}")
+                    + ("" if reason is None else f"; choose among {', '.join(self.groups) or 'none'}")
                 )
             chosen |= {name: self.groups[name] for name in names}
         return {name: group for name, group in self.groups.items() if name in chosen}
@@ -106,7 +113,19 @@ def couple(model: nn.Module, inputs: Inputs) -> Coupling:
             groups[name] = _group(model, seen, name, paths, roots, members)
         except _NotExactError as error:
             refused |= dict.fromkeys([name, *paths], str(error))
-    return Coupling(groups, refused)
+    kinds = {path: type(module).__name__ for path, module in model.named_modules(remove_duplicate=False)}
+    return Coupling(groups, _aliases(model, groups, refused) | refused, kinds)
+
+
+def _aliases(model: nn.Module, groups: Mapping[str, Group], refused: Mapping[str, str]) -> dict[str, str]:
+    """Reasons for other modules that hold the weights of refused layers."""
+    owners = [(path.rpartition(".")[0], id(weight)) for path, weight in model.named_parameters(remove_duplicate=False)]
+    known = {weight: owner for owner, weight in owners if owner in refused}
+    return {
+        owner: f"its weights are those of {known[weight]!r}: {refused[known[weight]]}"
+        for owner, weight in owners
+        if weight in known and owner not in groups and owner not in refused
+    }
 
 
 def _members(seen: Trace) -> dict[int, dict[str, list[int]]]:

@@ -84,7 +84,7 @@ def magnitude(evidence: Evidence, name: str) -> np.ndarray:
     for part in evidence.groups[name].makers:
         module: Any = evidence.model.get_submodule(part.path)
         weight: Any = module.weight_ih_l0 if isinstance(module, nn.RNNBase) else module.weight
-        squares = weight.detach().double().flatten(1).square().sum(1).numpy()
+        squares = weight.detach().double().flatten(1).square().sum(1).cpu().numpy()
         if isinstance(module, nn.RNNBase):
             squares = squares.reshape(-1, module.hidden_size).sum(0)
         total = total + squares[part.index].sum(axis=1)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ndg.compression.attention import Attention
+from ndg.compression.refusals import check_weights
 
 
 class SingleLayers(nn.Module):
@@ -66,7 +67,11 @@ def _joined(states: list[Tensor]) -> Any:
 
 
 def with_plain_layers(model: nn.Module) -> nn.Module:
-    """A copy of a network in evaluation mode, with `Attention` and `SingleLayers` in the place of torch's modules."""
+    """A copy of a network in evaluation mode, with `Attention` and `SingleLayers` in the place of torch's modules.
+
+    Raises LayerError for weights from which nothing can be taken.
+    """
+    check_weights(model)
     network = copy.deepcopy(model).eval()
     for path, module in list(network.named_modules()):
         plain: nn.Module | None = None

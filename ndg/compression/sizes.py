@@ -64,6 +64,11 @@ def for_units(steps: Sequence[str], removals: Mapping[str, Removals], share: flo
     """
     total = sum(len(curve.order) for curve in removals.values())
     count = round(share * total)
+    if count < 1:
+        raise BudgetError(
+            f"a budget removes at least one unit; units={share:g} of {total} units is less; ask for at least "
+            f"{1 / total:.3g}"
+        )
     if count > len(steps):
         raise BudgetError(
             f"every layer keeps {LEAST} units, so at most {len(steps)} of {total} can go ({len(steps) / total:.1%}); "

@@ -29,7 +29,7 @@ from ndg.compression.surgery import smaller
 from ndg.errors import ConfigError
 from ndg.executors.journal import Book, Journal, Noted, noted, opened
 from ndg.graph.ndg import NDG
-from ndg.options import RunOptions, old_keywords, plain_numbers
+from ndg.options import RunOptions, names_of, old_keywords, plain_number, plain_numbers
 from ndg.run_study import check_model, placed
 
 Shares = float | int | Mapping[str | tuple[str, ...], float | int]
@@ -64,6 +64,11 @@ class CompressSettings:
 
     def __post_init__(self) -> None:
         plain_numbers(self)
+        if self.layers is not None:
+            names = names_of(self.layers, "layers must be names of layers")
+            if not names:
+                raise ConfigError("layers must name at least one layer; got none; leave them out to compress all")
+            object.__setattr__(self, "layers", tuple(names))
         least = {"distill": 0, "calibration": 2, "validation": 1, "rows": 2}
         for name, smallest in least.items():
             if getattr(self, name) < smallest:
@@ -102,7 +107,7 @@ def compress(
     [8]
     """
     budgets = {"units": units, "flops": flops, "agreement": agreement}
-    chosen = {name: value for name, value in budgets.items() if value is not None}
+    chosen = {name: plain_number(value) for name, value in budgets.items() if value is not None}
     _check_budget(chosen)
     known(method)
     check_model(model)
@@ -132,11 +137,32 @@ def _check_budget(chosen: Mapping[str, Any]) -> None:
             f"{', '.join(chosen) or 'none'}; pass one, such as units=0.5"
         )
     [(name, value)] = chosen.items()
-    for share in value.values() if isinstance(value, Mapping) else [value]:
-        if not isinstance(share, float | int) or not 0 < share <= 1 or (name == "units" and share == 1):
+    pools = name == "units" and isinstance(value, Mapping)
+    if pools:
+        _check_pools(value)
+    for share in value.values() if pools else [value]:
+        share = plain_number(share)
+        number = isinstance(share, float | int) and not isinstance(share, bool)
+        if not number or not 0 < share <= 1 or (name != "agreement" and share == 1):
             raise ConfigError(
-                f"{name} must be a share above 0, and {'below' if name == 'units' else 'at most'} 1; got {share!r}"
+                f"{name} must be a share above 0, and {'at most' if name == 'agreement' else 'below'} 1; got {share!r}"
             )
+
+
+def _check_pools(pools: Mapping[Any, Any]) -> None:
+    """Raise ConfigError for shares of anything but layers, each named once."""
+    names: list[str] = []
+    for layers in pools:
+        own = names_of(layers, "shares of units are of a layer, or of a tuple of layers")
+        repeated = next((name for name in own if name in names or own.count(name) > 1), None)
+        if not own or repeated is not None:
+            raise ConfigError(
+                "shares of units name each layer once, and at least one layer each; got "
+                f"{'no layer' if repeated is None else f'{repeated!r} twice'} in {list(pools)}; name others"
+            )
+        names += own
+    if not names:
+        raise ConfigError("shares of units name at least one layer; got none; pass one for all, such as units=0.5")
 
 
 def _plain(budget: Any) -> Any:
@@ -173,7 +199,10 @@ class Shrinker:
         groups = coupled.select(settings.layers)
         if not groups:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in list(coupled.refused.items())[:3])
-            raise ConfigError(f"a network that is compressed has units that can go; this one has none ({reasons})")
+            raise ConfigError(
+                "a network that is compressed has units that can go; this one has none "
+                f"({reasons or 'it has no dense, convolutional or recurrent layer with weights of its own'})"
+            )
         homes: dict[str, str] = {}
         if settings.graph is not None:
             homes = layers_of(settings.graph, original, groups, examples.calibration, options)

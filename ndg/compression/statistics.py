@@ -17,6 +17,7 @@ from ndg.activations.batches import Batch, examples_in_batches, fixed, output_of
 from ndg.activations.sampling import count
 from ndg.compression.groups import Group, Part
 from ndg.compression.obs import Reader
+from ndg.errors import LayerError
 from ndg.options import RunOptions
 
 ROWS = 40_000
@@ -63,7 +64,7 @@ def outgoing(module: Any, slot: Slot) -> Float[np.ndarray, "activation output"]:
             for name, _ in module.named_parameters()
             if name.startswith("weight_hh" if slot.recurrent else "weight_ih")
         ]
-        weights = [getattr(module, name).detach().double() for name in names]
+        weights = [getattr(module, name).detach().double().cpu() for name in names]
         if not slot.recurrent:
             return torch.cat(weights)[:, index.flatten()].T.numpy()
         blocks = torch.stack([weight.T for weight in weights])  # direction, unit, gate
@@ -190,6 +191,11 @@ def readers(
     for number, slot in enumerate(wanted):
         weights = outgoing(model.get_submodule(slot.part.path), slot)
         covariance, mean = sums[number].covariance(), sums[number].means.cpu().numpy()
+        if not (np.isfinite(covariance).all() and np.isfinite(weights).all()):
+            raise LayerError(
+                f"weights and activations must be finite; those that {slot.part.path!r} reads, or its weights, are "
+                "not; look for NaN or infinity in the weights and inputs"
+            )
         result[slot.group].append(Reader(covariance, weights, len(covariance) // len(slot.part.index), mean))
         own = sums[number].rows * sums[number].positions
         counted[slot.group] = min(own, counted.get(slot.group, own))

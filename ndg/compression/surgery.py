@@ -17,6 +17,7 @@ from jaxtyping import Int64
 from torch import Tensor, nn
 
 from ndg.activations.batches import Inputs, fixed, forward
+from ndg.compression.examples import check_logits
 from ndg.compression.groups import Group, Part
 from ndg.errors import FailureError
 from ndg.models.resize import resize
@@ -34,9 +35,10 @@ NONE = np.zeros(0, dtype=np.int64)
 def smaller(model: nn.Module, groups: Mapping[str, Group], kept: Kept, inputs: Inputs) -> nn.Module:
     """A copy of a network without the other units, checked against the masked original on some inputs.
 
-    Raises FailureError if the two differ by more than rounding.
+    Raises FailureError if the two differ by more than rounding, LayerError for logits that are not finite.
     """
     expected = _logits(masked(model, groups, kept), inputs)
+    check_logits(model, expected)
     network, _ = without(model, groups, rest(groups, kept))
     reason = ""
     for heads in (False, True):

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.fx import Node
 
 from ndg.activations.batches import Inputs, by_name, fixed, forward, pick
+from ndg.compression.refusals import check_weights
 from ndg.compression.rules import MAKERS, RULES, pointwise
 from ndg.compression.walk import Trace, Walk
 from ndg.errors import LayerError
@@ -39,9 +40,9 @@ class _Logits(nn.Module):
 def trace(model: nn.Module, inputs: Inputs) -> Trace:
     """Labels of all units.
 
-    Raises LayerError for quantised networks and those that cannot be exported.
+    Raises LayerError for weights from which nothing can be taken, and for networks that cannot be exported.
     """
-    _refuse_quantised(model)
+    check_weights(model)
     few = pick(inputs, torch.arange(ROWS) % len(next(iter(by_name(inputs).values()))))
     wrapped = _Logits(model)
     with fixed(model, torch.get_num_threads(), grad=True), _plain_attention():
@@ -82,14 +83,3 @@ def _plain_attention() -> Iterator[None]:
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(before)
-
-
-def _refuse_quantised(model: nn.Module) -> None:
-    for path, module in model.named_modules():
-        weights = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
-        packed = hasattr(module, "_packed_params") or type(module).__module__.startswith("torch.ao.nn.quantized")
-        if packed or any(weight.is_quantized for weight in weights):
-            raise LayerError(
-                f"weights are removed from networks of floats; {path or type(model).__name__!r} is quantised; "
-                "compress the network first, then quantise it"
-            )

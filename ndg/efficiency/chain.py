@@ -34,6 +34,8 @@ MOVES = {"__getitem__", "flatten", "mean", "reshape", "select", "squeeze", "unsq
 """Functions that may keep the units where they are; the shape of their result tells."""
 LOOKS = SILENT | {"dim", "numel", "size", "requires_grad_"}
 
+AGAIN = "a further call of the layer"
+
 
 @dataclass(eq=False)
 class Trail:
@@ -89,7 +91,7 @@ class Chain(TorchFunctionMode):
         result = []
         for width in [*shared.values(), *(Width([name]) for name in alone)]:
             trails = [self.trails[name] for name in width.layers]
-            foreign = [width.foreign, *(trail.foreign or "calls" * (trail.calls > 1) for trail in trails)]
+            foreign = [width.foreign, *(trail.foreign or AGAIN * (trail.calls > 1) for trail in trails)]
             readers = [reader for trail in trails for reader in trail.readers] + width.readers
             result.append(Width(width.layers, readers, next(filter(None, foreign), "")))
         return result

@@ -142,6 +142,7 @@ def slopes_of(
     with fixed(model, options.threads, grad=True), _twice(model, second), _leaves(modules.values()) as leaf:
         for number, batch in enumerate(examples_in_batches(loader, options.batch, "gradients of weights")):
             weights = [leaf(*key) for key in keys]
+            _check_own(parts, keys, weights)
             exact = sum(weight.numel() for weight in weights) <= EXACT
             value = loss(_logits(model, batch), _labels(batch).to(weights[0].device))
             slopes = torch.autograd.grad(value, weights, create_graph=second, allow_unused=True)
@@ -230,6 +231,17 @@ def _estimated(slopes: Sequence[Tensor], weights: Sequence[Tensor], seed: int) -
             if row is not None:
                 sums[place] = sums[place] + (row * sign).detach()
     return [each / DRAWS for each in sums]
+
+
+def _check_own(parts: Sequence[Part], keys: Sequence[tuple[int, str]], weights: Sequence[Tensor]) -> None:
+    """Raise LayerError for weights that are computed from others."""
+    for key, weight in zip(keys, weights, strict=True):
+        module = next(part.module for part in parts if id(part.module) == key[0])
+        if not weight.requires_grad or hasattr(module, "parametrizations"):
+            raise LayerError(
+                f"gradients are those of parameters; the weights of {_layer(parts, key)!r} are computed from others "
+                "(weight norm, spectral norm, a pruning mask); fold them first, or name other layers"
+            )
 
 
 def _layer(parts: Sequence[Part], key: tuple[int, str]) -> str:

@@ -139,11 +139,11 @@ def observe(
             raise LayerError(
                 f"efficiency is measured on layers that run in a forward pass; {part.name!r} did not run; leave it out"
             )
-        for values in (seen.absolute, seen.squares):
+        for values in (seen.absolute, seen.squares, seen.products):
             if not np.isfinite(np.asarray(values)).all():
                 raise LayerError(
-                    f"activations must be finite; those of {part.name!r} are not; look for NaN or infinity in the "
-                    "weights and inputs"
+                    f"activations must be finite; those of {part.name!r} or their squares are not; look for NaN, "
+                    "infinity and very large numbers in the weights and inputs"
                 )
     return Observations(watcher.seen, examples, watcher.widths)
 
@@ -201,13 +201,21 @@ class _Watcher:
                     continue
                 self._add_activation(seen, trail)
                 alone = len(trail.readers) == 1 and not trail.other and trail.calls == 1
+                again = self._again(trail.readers[0][0]) if alone else ""
+                alone = alone and not again
                 seen.reader = trail.readers[0][0] if alone else ""
-                seen.other = trail.other or ("" if alone else "several layers" if trail.readers else "nothing")
+                others = "several layers" if trail.readers else "nothing"
+                seen.other = trail.other or again or ("" if alone else others)
                 if self._deep:
                     self._add_covariance(seen, trail, trail.readers[0][1] if alone else trail.activation)
             if self._deep:
                 self._add_widths()
         self._chain.clear()
+
+    def _again(self, reader: str) -> str:
+        """What reads the units of a layer whose reader runs several times in a pass, else nothing."""
+        trail = self._chain.trails.get(reader)
+        return f"{reader}, which runs several times" if trail is not None and trail.calls > 1 else ""
 
     def _hooks(self, parts: list[Part], module: nn.Module) -> tuple[Any, Any]:
         def before(module: nn.Module, arguments: Any, named: Any) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from ndg.errors import LayerError, nearest
 from ndg.units import heads
@@ -120,7 +121,7 @@ def parts_of(model: nn.Module, layers: Iterable[str] | None = None) -> list[Part
     All parts without `layers`.
 
     A layer is a module path or an expression, and stands for all weights in it. Raises LayerError for a layer without
-    weights, for quantised weights, and for a network without any.
+    weights, for quantised, complex, sparse or empty weights, and for a network without any.
     """
     modules = dict(model.named_modules())
     every = [part for path, module in modules.items() for part in _parts(path, module, modules)]
@@ -131,8 +132,11 @@ def parts_of(model: nn.Module, layers: Iterable[str] | None = None) -> list[Part
         )
     if layers is None:
         return every
+    layers = [layers] if isinstance(layers, str) else list(layers)
+    if not layers:
+        raise LayerError("at least one layer is needed; got none; name one, or leave them out to measure all")
     chosen: dict[int, Part] = {}
-    for entry in [layers] if isinstance(layers, str) else layers:
+    for entry in layers:
         paths = find_layers(model, [entry])
         within = tuple(f"{path}." for path in paths)
         inside = [part for part in every if part.layer in paths or part.layer.startswith(within)]
@@ -224,13 +228,25 @@ def _role(path: str, modules: dict[str, nn.Module]) -> tuple[str, int]:
 
 
 def _check_float(path: str, module: nn.Module) -> None:
-    """Raise LayerError for quantised weights."""
-    weight = getattr(module, "weight", None)
-    quantised = "quantized" in type(module).__module__ and weight is not None
-    if isinstance(weight, Tensor) and isinstance(module, SINGLE):
+    """Raise LayerError for weights that are no dense tensors of real numbers, or empty."""
+    weight, name = getattr(module, "weight", None), f"{path!r} ({type(module).__name__})"
+    quantised = hasattr(module, "weight_fake_quant") or ("quantized" in type(module).__module__ and weight is not None)
+    if not isinstance(weight, Tensor) or not isinstance(module, SINGLE) or is_lazy(weight):
+        weight = None
+    elif not weight.is_complex():
         quantised = quantised or not weight.is_floating_point() or weight.is_quantized
     if quantised:
         raise LayerError(
-            f"efficiency is measured on floating-point weights; those of {path!r} ({type(module).__name__}) are "
-            "quantised; measure the network before it is quantised"
+            f"efficiency is measured on floating-point weights; those of {name} are quantised; measure the network "
+            "before it is quantised"
+        )
+    if weight is not None and (weight.is_complex() or weight.layout != torch.strided):
+        kind = weight.dtype if weight.is_complex() else f"{weight.layout} tensors"
+        raise LayerError(
+            f"efficiency is measured on dense tensors of real numbers; those of {name} are {kind}; convert them first"
+        )
+    if weight is not None and not weight.numel():
+        raise LayerError(
+            f"efficiency is measured on layers with weights; those of {name} are of shape {tuple(weight.shape)}; build "
+            "the network without this layer"
         )

@@ -104,11 +104,11 @@ def pathways(
     if kind not in ("magnitude", *OBSERVED) or k < 1:
         raise ConfigError(f"paths are at least 1, by magnitude, activation or wanda; got k={k}, {importance!r}")
     net = placed(net, options)
+    parts = parts_of(net)
     data = probe_loader(net, data, [], options.threads)
     some = list(compute_batches(subset(data, EXAMPLES, options.seed), options.batch, short=True))
     if not some:
         raise no_examples()
-    parts = parts_of(net)
     seen = observe(net, data, parts, options)
     links = chain(parts, seen)
     edges = _edges(links, seen, kind)

@@ -29,7 +29,7 @@ from ndg.compression.groups import couple
 from ndg.compression.obs import FEW, FEW_RIDGE, RIDGE, Reader, Removals, removals, removals_of_readers
 from ndg.compression.plain import with_plain_layers
 from ndg.compression.statistics import readers
-from ndg.efficiency.observe import Observation, Observations, SharedWidth
+from ndg.efficiency.observe import Observations, SharedWidth
 from ndg.efficiency.parts import CONVOLUTIONS, Part
 from ndg.efficiency.result import WIDTH
 from ndg.efficiency.spectra import Spectrum, spectrum
@@ -136,10 +136,13 @@ def removal(
     spread = spectrum(covariance)
     if others := _sharing(part, parts):
         return Removal(spread, None, f"its weights are shared with {', '.join(others)}: no unit can go from one alone")
+    if own.reader and (others := _sharing(parts[own.reader], parts)):
+        note = f"{own.reader}, which reads it, shares its weights with {', '.join(others)}: no unit can go"
+        return Removal(spread, None, note)
     if own.reader:
-        few = own.counted < FEW * len(covariance)
+        few = _few(own.counted, len(covariance))
         weights = outgoing(parts[own.reader], len(covariance))
-        return Removal(spread, removals(covariance, weights, FEW_RIDGE if few else RIDGE), _few(own, len(covariance)))
+        return Removal(spread, removals(covariance, weights, FEW_RIDGE if few else RIDGE), few)
     if part.name in together:
         found = together[part.name]
         return Removal(spread, found.removals, found.note, found.kind, found.group)
@@ -153,9 +156,15 @@ def removal(
 
 def _sharing(part: Part, parts: Mapping[str, Part]) -> list[str]:
     """Other layers with the weights of a part."""
-    own = {id(weight) for weight in part.parameters}
+    own = {id(weight) for weight in _weights(part)}
     others = [other for other in parts.values() if other.layer != part.layer]
-    return [other.name for other in others if any(id(weight) in own for weight in other.parameters)]
+    return [other.name for other in others if any(id(weight) in own for weight in _weights(other))]
+
+
+def _weights(part: Part) -> list[torch.Tensor]:
+    """Weights of a part, and the bias of a layer that has one of its own."""
+    bias = getattr(part.module, "bias", None)
+    return [*part.parameters, *([bias] if isinstance(bias, torch.Tensor) else [])]
 
 
 def _of_width(width: SharedWidth, group: str, parts: Mapping[str, Part]) -> Removal:
@@ -172,13 +181,13 @@ def _of_width(width: SharedWidth, group: str, parts: Mapping[str, Part]) -> Remo
     ridge = FEW_RIDGE if least.counted < FEW * units else RIDGE
     both = removals_of_readers([Reader(cov, outgoing(parts[name], len(cov))) for name, cov in known.items()], ridge)
     notes = [f"{name}: read by {', '.join(known)}"] if several else []
-    return Removal(None, both, "; ".join(filter(None, [*notes, _few(least, units)])), removes, group * several)
+    return Removal(None, both, "; ".join(filter(None, [*notes, _few(least.counted, units)])), removes, group * several)
 
 
-def _few(seen: Observation, units: int) -> str:
-    if seen.counted >= FEW * units:
+def _few(rows: int, units: int, kind: str = "units") -> str:
+    if rows >= FEW * units:
         return ""
-    return f"{seen.counted} rows of activations are few for {units} units: give at least {FEW * units}"
+    return f"{rows} rows of activations are few for {units} {kind}: give at least {FEW * units}"
 
 
 def outgoing(reader: Part, units: int) -> Float64[np.ndarray, "unit output"]:
@@ -210,22 +219,24 @@ def removed_together(
     }
     if not homes:
         return {}
-    network = with_plain_layers(net)
     try:
+        network = with_plain_layers(net)
         coupled = couple(network, first_inputs(data))
     except LayerError as error:
         return {name: Together("", "unit", None, str(error)) for name in homes}
     owners = {part.path: name for name, group in coupled.groups.items() for part in group.makers}
     names = {owners[path] for path in homes.values() if path in owners}
     groups = {name: group for name, group in coupled.groups.items() if name in names}
-    found = curves(groups, readers(network, data, groups, options)[0], count(data)) if groups else {}
+    read, rows = readers(network, data, groups, options) if groups else ({}, {})
+    found = curves(groups, read, count(data)) if groups else {}
     result = {}
     for name, path in homes.items():
         if path in owners:
             group = groups[owners[path]]
-            read = ", ".join(part.path for part in group.readers)
-            note = f"{group.units} {group.kind}s of {group.name}, read by {read}"
-            result[name] = Together(group.name, group.kind, found[group.name], note)
+            takers = ", ".join(part.path for part in group.readers)
+            note = f"{group.units} {group.kind}s of {group.name}, read by {takers}"
+            few = _few(rows[group.name], group.units, f"{group.kind}s")
+            result[name] = Together(group.name, group.kind, found[group.name], "; ".join(filter(None, [note, few])))
         elif path in coupled.refused and WIDTH not in coupled.refused[path]:
             result[name] = Together(path, "unit", None, coupled.refused[path])
     return result

@@ -90,7 +90,10 @@ class HeadEfficiency:
 
 @dataclass(frozen=True)
 class Recommendation:
-    """Units that can be removed from a layer: how many, and why."""
+    """Units that can be removed from a layer: how many, and why.
+
+    `note` says where the examples are few for so many units.
+    """
 
     layer: str
     units: int
@@ -98,6 +101,7 @@ class Recommendation:
     removable: float
     k99: int | None
     kind: str = "unit"
+    note: str = ""
 
     def words(self) -> str:
         """The recommendation in one sentence."""
@@ -105,7 +109,8 @@ class Recommendation:
             f"Remove {self.remove} of the {self.units} {self.kind}s of {self.layer}: {self.removable:.0%} of them add "
             "less than 1 % of the variance of the next layer"
         )
-        return f"{text}." if self.k99 is None else f"{text}, and {self.k99} directions hold 99 % of the activations."
+        directions = "" if self.k99 is None else f", and {self.k99} directions hold 99 % of the activations"
+        return f"{text}{directions}{self.note and f' (uncertain: {self.note})'}."
 
 
 LEAST = 0.05
@@ -189,14 +194,26 @@ class EfficiencyReport(Result):
             name, units = (layer.group, layer.group_units) if layer.group else (layer.layer, layer.units)
             remove = min(int(layer.removable * units + 1e-9), units - max(k99 or 0, KEPT))
             if remove >= max(LEAST * units, 1):
-                chosen[name] = Recommendation(name, units, remove, layer.removable, k99, layer.removes)
+                few = next((note for note in layer.note.split("; ") if " are few for " in note), "")
+                chosen[name] = Recommendation(name, units, remove, layer.removable, k99, layer.removes, few)
         return tuple(sorted(chosen.values(), key=lambda each: -each.remove / each.units))
+
+    def left_alone(self) -> tuple[tuple[str, float], ...]:
+        """Residual widths with a removable share, which no recommendation takes up, by their first layer."""
+        layers = self.of_importance(self.importances[0]) if self.importances else []
+        shares = {layer.group: layer.removable for layer in layers if layer.removes == WIDTH}
+        return tuple((name, share) for name, share in shares.items() if share)
 
     def words(self) -> str:
         """What can be removed, and the source's global metrics beside their nulls."""
         sentences = [each.words() for each in self.recommendations()]
         if not sentences:
             sentences = ["No layer has units whose removal is predicted to change nothing."]
+        sentences += [
+            f"The residual width that {name} shares has a removable share of {share:.0%}, and is not recommended: "
+            "units of a residual width cannot be removed exactly."
+            for name, share in self.left_alone()
+        ]
         for kind in self.importances:
             row = self.of_network(kind)
             sentences.append(

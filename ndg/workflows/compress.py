@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,13 +15,11 @@ from torch import nn
 from ndg import atomic, escape, runs
 from ndg.activations.batches import columns
 from ndg.activations.digest import digest_of
-from ndg.comparison.sources import reinitialised
 from ndg.compression.examples import agreement, explained, logits
-from ndg.compression.methods import Curves, Method, known
+from ndg.compression.methods import known
 from ndg.compression.result import Compression
-from ndg.compression.sizes import Gone, first, for_flops
-from ndg.compression.smaller import CompressSettings, Shrinker, compress
-from ndg.errors import ConfigError, GraphError, LayerError, MissingPackageError, NDGError, RunNotFoundError
+from ndg.compression.smaller import CompressSettings, compress
+from ndg.errors import ConfigError, GraphError, NDGError, RunNotFoundError
 from ndg.graph.ndg import NDG
 from ndg.intervals import rate
 from ndg.locations import Locations
@@ -29,23 +27,16 @@ from ndg.options import RunOptions
 from ndg.progress import log
 from ndg.report import compress_tables
 from ndg.report.html import study_page
-from ndg.results import Row
 from ndg.runs.record import RunRecord
+from ndg.workflows.compress_beside import beside
 from ndg.workflows.pictures import GRAPH
 from ndg.workflows.prepare import subject_of
 from ndg.workflows.score import latest, logged_experiment
-from ndg.workflows.smaller import measured
 from ndg.workflows.subject import Subject
 from ndg.workflows.targets import Target
 
 KIND, UNFINISHED = "compress", "unfinished"
 CONFIG, UNITS, NETWORKS, PAGE = "config.yaml", "removed.csv", "networks.csv", "report.html"
-
-RIVALS = ("magnitude", "random")
-"""Methods that remove as many units of the same layers, as controls."""
-
-OWN_SIZES = ("interpolative",)
-"""Rivals that choose how many units each layer loses."""
 
 
 @dataclass(frozen=True)
@@ -88,13 +79,28 @@ def run(target: Target, where: Locations, request: Request, device: str = "cpu")
     with journal_of(target, where, request) as journal:
         own = {**how, **request.budget, "options": replace(options, journal=journal)}
         result = explained_by(target, subject, where, network, own)
+        return _logged(target, where, request, device, subject, result, how, journal), result
+
+
+def _logged(
+    target: Target,
+    where: Locations,
+    request: Request,
+    device: str,
+    subject: Subject,
+    result: Compression,
+    how: Mapping[str, Any],
+    journal: Path,
+) -> RunRecord:
+    """The run of a compression: held-out figures, networks beside it, the smaller network, tables and the page."""
+    experiment, options = logged_experiment(target), how["options"]
     with runs.start(where.store, KIND, experiment, where.runs, target.parent, device=device) as logged:
         logged.artefact(atomic.write(logged.folder / CONFIG, experiment.to_yaml()))
         logged.result("data", subject.facts)
         if subject.identity:
             logged.result("network", subject.identity)
         held = held_out(subject, result, options)
-        networks, skipped = beside(subject, result, how, request.rivals)
+        networks, skipped = beside(subject, result, how, request.rivals, rows_of(journal))
         left_out = [{"method": name, "reason": reason} for name, reason in skipped.items()]
         facts = {"held_out": held, "networks": networks, "left_out": left_out}
         logged.result("compress", {**result.to_dict(), **facts})
@@ -113,7 +119,12 @@ def run(target: Target, where: Locations, request: Request, device: str = "cpu")
             experiment.to_yaml(),
         )
         logged.artefact(atomic.write(logged.folder / PAGE, page))
-    return logged.record, result
+    return logged.record
+
+
+def rows_of(journal: Path) -> Path:
+    """The journal of the finished rows of a compression."""
+    return journal.with_suffix(".rows.jsonl")
 
 
 @contextmanager
@@ -124,19 +135,25 @@ def journal_of(target: Target, where: Locations, request: Request) -> Iterator[P
     """
     facts = [target.id, logged_experiment(target).digest, request.budget, request.method, request.settings]
     path = where.runs / UNFINISHED / f"{KIND}-{digest_of(facts)}.jsonl"
+    files = path, rows_of(path)
     if request.resume and not path.is_file():
         raise RunNotFoundError(
             f"there is no unfinished compression of {target.id} with these settings in {path.parent}; start one "
             "without --resume"
         )
     if not request.resume:
-        path.unlink(missing_ok=True)
+        _remove(files)
     try:
         yield path
     except NDGError:
-        path.unlink(missing_ok=True)
+        _remove(files)
         raise
-    path.unlink(missing_ok=True)
+    _remove(files)
+
+
+def _remove(files: Iterable[Path]) -> None:
+    for path in files:
+        path.unlink(missing_ok=True)
 
 
 def explained_by(
@@ -154,54 +171,6 @@ def explained_by(
                 raise
             log.info("the graph of %s explains nothing here: %s", aligned.id, error)
     return compress(network, subject.loaders["train"], **how)
-
-
-def beside(
-    subject: Subject, result: Compression, how: Mapping[str, Any], rivals: Sequence[str] = ()
-) -> tuple[list[Row], dict[str, str]]:
-    """Rows of the original, the result and controls, and omitted ones with reasons.
-
-    Controls lose as many units of the same layers: without repair, by other methods, and of a re-initialised network,
-    which agrees with itself the more, the fewer classes it predicts. Named `rivals` stand with and without repair;
-    interpolative decomposition chooses its own sizes, of as many units or FLOPs together.
-    """
-    gone = {layer.layer: len(layer.removed) for layer in result.layers if layer.removed}
-    options: RunOptions = how["options"]
-    networks, skipped = {"original": subject.network, "compressed": result.network}, {}
-    if not gone:
-        return _rows(networks, subject, options), {}
-    settings = replace(how["settings"], distill=0, graph=None, layers=tuple(gone))
-    loader, repaired = subject.loaders["train"], settings.repair
-    shrinker = Shrinker.of(subject.network, loader, settings, options)
-    if repaired:
-        networks["without repair"] = shrinker.network(known(result.method).curves(shrinker.evidence), gone, False)
-    for name in [name for name in rivals or RIVALS if name != result.method]:
-        try:
-            curves = known(name).curves(shrinker.evidence)
-        except (LayerError, MissingPackageError) as error:
-            skipped[name] = str(error)
-            continue
-        sizes = gone if name not in OWN_SIZES else own_sizes(shrinker, known(name), curves, gone, result.budget)
-        networks[name] = shrinker.network(curves, sizes)
-        if rivals and repaired:
-            networks[f"{name} without repair"] = shrinker.network(curves, sizes, False)
-    fresh = reinitialised(subject.network, options.seed).model
-    other = Shrinker.of(fresh, loader, settings, options)
-    untrained = {"original": fresh, "untrained": other.network(known(result.method).curves(other.evidence), gone)}
-    return _rows(networks, subject, options) + _rows(untrained, subject, options)[1:], skipped
-
-
-def own_sizes(shrinker: Shrinker, plan: Method, curves: Curves, gone: Gone, budget: Mapping[str, Any]) -> Gone:
-    """Sizes that a method chooses itself within a number of units or FLOPs."""
-    if "flops" in budget:
-        share = shrinker.flops(gone) / shrinker.flops(dict.fromkeys(gone, 0))
-        return for_flops(plan.priced(curves, shrinker.prices()), curves, share, shrinker.flops)
-    return first(plan.steps(curves), curves, sum(gone.values()))
-
-
-def _rows(networks: Mapping[str, nn.Module], subject: Subject, options: RunOptions) -> list[Row]:
-    found = measured(list(networks.values()), subject, options)
-    return [{"network": name, **each.row()} for name, each in zip(networks, found, strict=True)]
 
 
 def held_out(subject: Subject, result: Compression, options: RunOptions) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from ndg.efficiency.result import EfficiencyReport
 from ndg.errors import LayerError
 from ndg.options import RunOptions
 from ndg.results import Result, Row
-from ndg.workflows.smaller import Measured, measured
+from ndg.workflows.smaller import Bench, Measured
 from ndg.workflows.subject import Subject
 
 
@@ -43,7 +43,7 @@ class Applied(Result):
             f"Removed {units}: {accuracy}agreement of predictions {self.after.agreement:.4f} on {self.after.examples} "
             f"{self.split} examples, FLOPs {self.after.flops / self.before.flops:.2f}, parameters "
             f"{self.after.parameters / self.before.parameters:.2f}, latency "
-            f"{self.after.seconds / self.before.seconds:.2f} of the original."
+            f"{self.after.latency:.2f} of the original."
         )
 
     def context(self) -> Row:
@@ -70,6 +70,7 @@ def apply(subject: Subject, report: EfficiencyReport, options: RunOptions, folde
     settings = CompressSettings(layers=tuple(wanted))
     smaller = compress(network, loader, units=shares, settings=settings, options=options)
     smaller.save(folder)
-    before, after = measured([network, smaller.network], subject, options)
+    bench = Bench(network, subject, options)
+    before, after = bench.measure(network), bench.measure(smaller.network)
     removed = {layer.layer: len(layer.removed) for layer in smaller.layers}
     return Applied(removed, before, after, subject.held_out)

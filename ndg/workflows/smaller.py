@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
@@ -27,7 +26,7 @@ class Measured:
     """Size, accuracy and time of one network on `examples`.
 
     `agreement` is with the original's predictions, `r2` of its logits (None where these do not vary). `flops` are of
-    one example, `seconds` of one batch.
+    one example, `seconds` of one batch; `latency` is that time over the original's.
     """
 
     parameters: int
@@ -37,6 +36,7 @@ class Measured:
     r2: float | None
     seconds: float
     examples: int
+    latency: float = 1.0
 
     def row(self) -> Row:
         """Plain JSON types, with 95 % intervals."""
@@ -44,50 +44,52 @@ class Measured:
         if self.accuracy is not None:
             row |= rate("accuracy", round(self.accuracy * self.examples), self.examples)
         row |= rate("agreement", round(self.agreement * self.examples), self.examples)
-        return row | {"r2": self.r2, "seconds": self.seconds}
+        return row | {"r2": self.r2, "seconds": self.seconds, "latency": self.latency}
 
 
-def measured(networks: Sequence[nn.Module], subject: Subject, options: RunOptions) -> list[Measured]:
-    """Each network on the held-out examples of the subject.
+class Bench:
+    """A network on the held-out examples of a subject, beside which others are measured."""
 
-    The first is the original.
+    def __init__(self, network: nn.Module, subject: Subject, options: RunOptions) -> None:
+        self._network, self._options = network, options
+        self._batches = list(compute_batches(subject.loaders[subject.held_out], options.batch, short=True))
+        self._logits = self._run(network)
+        known = self._batches[0].labels is not None
+        self._labels = torch.cat([_classes(batch) for batch in self._batches]) if known else None
 
-    `seconds` is the median time of one batch, the networks taking turns.
-    """
-    batches = list(compute_batches(subject.loaders[subject.held_out], options.batch, short=True))
-    logits = [_logits(network, batches, options) for network in networks]
-    seconds = _seconds(networks, batches[0], options)
-    labels = None if batches[0].labels is None else torch.cat([_classes(batch) for batch in batches])
-    return [
-        Measured(
-            sum(parameter.numel() for parameter in network.parameters()),
-            flops(network, batches[0]).whole,
+    def measure(self, other: nn.Module) -> Measured:
+        """Figures of a network. Its time is taken in turns with the first network's."""
+        own = self._logits if other is self._network else self._run(other)
+        seconds, before = self._seconds(other)
+        labels = self._labels
+        return Measured(
+            sum(parameter.numel() for parameter in other.parameters()),
+            flops(other, self._batches[0]).whole,
             None if labels is None else float((own.argmax(dim=1) == labels).double().mean()),
-            float((own.argmax(dim=1) == logits[0].argmax(dim=1)).double().mean()),
-            explained(logits[0], own),
-            time,
+            float((own.argmax(dim=1) == self._logits.argmax(dim=1)).double().mean()),
+            explained(self._logits, own),
+            seconds,
             len(own),
+            1.0 if other is self._network else seconds / before,
         )
-        for network, own, time in zip(networks, logits, seconds, strict=True)
-    ]
 
+    def _run(self, network: nn.Module) -> Tensor:
+        with fixed(network, self._options.threads):
+            return torch.cat([forward(network, batch.inputs)[: batch.count].cpu() for batch in self._batches])
 
-def _logits(network: nn.Module, batches: Iterable[Batch], options: RunOptions) -> Tensor:
-    with fixed(network, options.threads):
-        return torch.cat([forward(network, batch.inputs)[: batch.count].cpu() for batch in batches])
+    def _seconds(self, other: nn.Module) -> tuple[float, float]:
+        """Median seconds of one batch, of the other network and of the first."""
+        networks = [other] if other is self._network else [other, self._network]
+        spent: list[list[float]] = [[] for _ in networks]
+        for _ in range(ROUNDS):
+            for network, times in zip(networks, spent, strict=True):
+                with fixed(network, self._options.threads):
+                    started = perf_counter()
+                    forward(network, self._batches[0].inputs)
+                    times.append(perf_counter() - started)
+        return median(spent[0]), median(spent[-1])
 
 
 def _classes(batch: Batch) -> Tensor:
     assert batch.labels is not None
     return batch.labels[: batch.count].cpu()
-
-
-def _seconds(networks: Sequence[nn.Module], batch: Batch, options: RunOptions) -> list[float]:
-    spent: list[list[float]] = [[] for _ in networks]
-    for _ in range(ROUNDS):
-        for network, times in zip(networks, spent, strict=True):
-            with fixed(network, options.threads):
-                started = perf_counter()
-                forward(network, batch.inputs)
-                times.append(perf_counter() - started)
-    return [median(times) for times in spent]

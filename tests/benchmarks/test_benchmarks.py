@@ -53,6 +53,7 @@ KEYS: dict[str, set[str]] = {
         "latency_ratio",
         "resnet_inner_50_points",
         "vs_chee_low",
+        "vs_chee_low_trainings",
         "magnitude_plain_50",
         "untrained_50",
         "predictor_rho",
