@@ -10,7 +10,7 @@ from typing import BinaryIO
 from uuid import uuid4
 
 from ndg.errors import OutputError
-from ndg.paths import plain_path
+from ndg.paths import path_of
 
 REMEDY = "free space, or choose a folder that can be written to"
 
@@ -39,7 +39,7 @@ def writing(path: str | os.PathLike[str], *, parents: bool = True, remedy: str =
 
     Raises OutputError as `write` does, also for an OSError within the block.
     """
-    path = plain_path(path, "a file to be written")
+    path = path_of(path, "a file to be written")
     if os.path.isdir(path):
         raise OutputError(f"{path} must be a file to be written; it is a folder; name a file in it")
     part = path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")

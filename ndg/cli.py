@@ -21,7 +21,7 @@ from typing import Any
 from ndg.addresses import without_pieces
 from ndg.allocation import keep_blocks
 from ndg.commands.parser import parse
-from ndg.errors import NDGError, check_list
+from ndg.errors import NDGError, UserError, check_list
 from ndg.escape import printable
 from ndg.locations import Locations
 from ndg.progress import log
@@ -65,6 +65,9 @@ def _run(program: str, arguments: list[str], data: str | None, runs: str | None,
     options = parse(program, arguments)
     _set_up_messages(options, arguments)
     try:
+        for name in ("data", "runs", "store"):
+            if getattr(options, name) == "":
+                raise UserError(f"--{name} names a place; got an empty text; leave it out for the usual one")
         where = Locations.choose(options.data or data, options.runs or runs, options.store or store)
         with _sigterm_exits():
             return options.act(options, where)

@@ -25,7 +25,7 @@ from ndg.errors import ConfigError, DataError, LayerError, ShapeError, check_kin
 from ndg.mining.pairs import Pairs, pairs_of
 from ndg.nodes import NodeSpace, check_layers
 from ndg.options import RunOptions, old_keywords, plain_numbers
-from ndg.paths import plain_path
+from ndg.paths import path_of
 from ndg.progress import bar, log
 from ndg.run_study import placed, run_study
 from ndg.units.readings import DEFAULTS, choose_readings
@@ -123,7 +123,7 @@ def extract(
     >>> bits.examples, len(bits.nodes), bits.correct
     (300, 11, 300)
     """
-    where = None if file is None else plain_path(file, "the file of the bits")
+    where = None if file is None else path_of(file, "the file of the bits")
     if around is not None:
         rule = "around= is a function of a batch that gives a context"
         check_kind(around, object if callable(around) else FunctionType, rule, "pass one")

@@ -121,7 +121,10 @@ def plain_numbers(settings: Any) -> None:
         if kinds <= {"int", "float", "None"} and not (value is None and "None" in kinds):
             whole = "float" not in kinds
             if isinstance(value, bool) or not isinstance(value, int | float) or (whole and value != value // 1):
-                raise ConfigError(f"{field.name} must be a {'whole ' if whole else ''}number; got {value!r}")
+                usual = field.default if isinstance(field.default, int | float) else 10
+                raise ConfigError(
+                    f"{field.name} must be a {'whole ' if whole else ''}number; got {value!r}; pass one such as {usual}"
+                )
             if not -math.inf < value < math.inf:
                 raise ConfigError(f"{field.name} must be a finite number; got {value}; write a decimal such as 0.5")
             value = int(value) if whole and isinstance(value, float) else value

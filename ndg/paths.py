@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from ndg.errors import ConfigError, check_kind
@@ -11,12 +12,17 @@ NAME, WHOLE = 255, 4095
 """Most bytes of one name and of a whole path."""
 
 
+ADDRESS = re.compile(r"(https?|s3|gs|hf|ftp|file|ssh|mongodb)(\+\w+)?:/", re.IGNORECASE)
+"""The beginning of an address, which `Path` would take for a folder."""
+
+
 def path_of(path: str | os.PathLike[str], what: str = "a path") -> Path:
     """The path, with `~` as the home folder.
 
-    Raises ConfigError for one that no file can have.
+    Raises ConfigError for what is neither text nor a path object, an address, and a path that no file can have.
     """
-    text = str(plain_path(path, what))
+    check_kind(path, (str, os.PathLike), f"{what} must be text or a pathlib.Path", "give the name of a file or folder")
+    text = str(path)
     expanded = os.path.expanduser(text)
     raw = os.fsencode(expanded) if "\0" not in expanded else b""
     rule = ""
@@ -26,15 +32,8 @@ def path_of(path: str | os.PathLike[str], what: str = "a path") -> Path:
         rule = f"at most {WHOLE} bytes long, with names of at most {NAME}"
     elif text.startswith("~") and expanded == text:
         rule = "below a known home folder where it begins with ~"
+    elif ADDRESS.match(text):
+        rule = "a path of this machine"
     if rule:
         raise ConfigError(f"{what} must be {rule}; got {text[:80]!r}; give another, for instance an absolute one")
     return Path(expanded)
-
-
-def plain_path(path: object, what: str = "a path") -> Path:
-    """The path as it is.
-
-    ConfigError for what is neither text nor a path object.
-    """
-    check_kind(path, (str, os.PathLike), f"{what} must be text or a pathlib.Path", "give the name of a file or folder")
-    return Path(path)  # type: ignore[arg-type]

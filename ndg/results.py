@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from inspect import signature
 from textwrap import shorten
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from ndg.errors import ConfigError, nearest
 from ndg.escape import html as escape
 from ndg.escape import printable
 from ndg.plots import Plot, of_rows
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+T = TypeVar("T")
 Row = dict[str, Any]
 
 SHOWN = 20
@@ -118,6 +120,16 @@ def plain(value: Any, *names: str) -> Row:
     """Attributes in plain JSON types: tuples as lists."""
     columns = {name: getattr(value, name) for name in names}
     return {name: list(column) if isinstance(column, tuple) else column for name, column in columns.items()}
+
+
+def named(rows: Iterable[T], name: object, attribute: str = "name") -> T:
+    """The first row of that name; ConfigError for an unknown one."""
+    rows = list(rows)
+    row = next((row for row in rows if getattr(row, attribute) == name), None)
+    if row is None:
+        names = [str(getattr(row, attribute)) for row in rows]
+        raise ConfigError(f"a row has the name of one in the table; got {name!r}; {nearest(name, names)}")
+    return row
 
 
 def mean(values: np.ndarray) -> float | None:

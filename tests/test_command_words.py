@@ -78,6 +78,7 @@ def test_an_unknown_intervention_is_named_before_a_run_is_looked_for(root, capsy
         (("runs", "--where", "[" * 90_000), "(it has too many levels)"),
         (("runs", "--where", '{"kind": "train", "kind": "align"}'), "the key 'kind' comes twice; join both by $and"),
         (("score", "digits_mlp", "--method", "magnitude:norm=" + "9" * 5000), "norm"),
+        (("show", "--store", ""), "--store names a place; got an empty text; leave it out for the usual one"),
     ],
 )
 def test_an_odd_word_is_named(root, capsys, words, message):

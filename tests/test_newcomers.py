@@ -194,3 +194,72 @@ def test_folders_and_texts_in_place_of_paths(tmp_path, net, examples):
         ndg.extract(net, [examples], layers=["1"], file=str(tmp_path))
     with pytest.raises(UserError, match="does not exist; train first"):
         ndg.load_model(str(tmp_path))
+
+
+def test_scores_are_iterated_by_layer(net, examples):
+    scores = ndg.score(net, [examples], ["0", "1"])
+    assert list(scores) == ["0", "1"]
+    assert "1" in scores
+    assert "2" not in scores
+
+
+def test_a_numpy_number_is_no_set_of_literals(graph):
+    with pytest.raises(GraphError, match=r"a literal is a text such as .label:0., or an ndg\.Literal; got ndarray"):
+        graph.closure(np.array(3))
+
+
+@pytest.mark.parametrize(
+    ("change", "advice"),
+    [
+        (lambda labels: nn.functional.one_hot(labels, 3), r"give labels\.argmax\(1\) of one column per class"),
+        (lambda labels: labels[:, None], r"give labels\[:, 0\]"),
+        (lambda labels: labels.float(), r"give whole numbers, labels\.long\(\) where they are classes"),
+        (lambda labels: labels > 1, r"give whole numbers, labels\.long\(\)"),
+        (lambda labels: labels - 100, "leave out examples without a label, and number the classes from 0"),
+    ],
+)
+def test_labels_that_are_no_classes_are_told_what_to_give(net, examples, change, advice):
+    inputs, labels = examples
+    with pytest.raises(DataError, match=rf"true labels are one class from 0 to 2 per example; got .*; {advice}"):
+        ndg.extract(net, [(inputs, change(labels))], layers=["1"])
+
+
+def test_a_masked_array_does_not_lose_its_mask(net, examples):
+    inputs, labels = examples
+    masked = np.ma.masked_greater(inputs.numpy(), 1)
+    with pytest.raises(DataError, match=r"inputs are a masked array, whose mask would be lost; give its array\.filled"):
+        ndg.extract(net, [(masked, labels)], layers=["1"])
+
+
+def test_a_tuple_of_two_arrays_is_one_batch(net, examples):
+    inputs, labels = (part.numpy() for part in examples)
+    with pytest.raises(DataError, match="got a tuple of two tensors; put one batch in a list"):
+        ndg.extract(net, (inputs, labels), layers=["1"])
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("a\0b.json", "text without NUL"),
+        ("x" * 300 + ".json", "with names of at most 255"),
+        ("https://host/graph.json", "a path of this machine"),
+        (Path("s3://bucket/graph.json"), "a path of this machine"),
+    ],
+    ids=str,
+)
+def test_paths_that_are_no_files_are_refused_before_anything_is_written(name, rule, net, examples, graph):
+    for call in (
+        lambda: graph.save(name),
+        lambda: ndg.NDG.load(name),
+        lambda: ndg.render(graph, name),
+        lambda: ndg.extract(net, [examples], layers=["1"], file=name),
+    ):
+        with pytest.raises(ConfigError, match=rule):
+            call()
+
+
+def test_a_path_below_the_home_folder_is_there(tmp_path, monkeypatch, graph):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    graph.save("~/graph.json")
+    assert (tmp_path / "graph.json").is_file()
+    assert ndg.NDG.load(Path("~/graph.json")).digest == graph.digest

@@ -270,6 +270,16 @@ def test_each_wrong_thing_is_named(place, capsys, name, message):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("code", "where"), [("'no'", "import"), ("0", "import"), ("", "import"), ("3", "call")])
+def test_a_file_that_ends_python_is_no_interrupt(place, capsys, code, where):
+    line = f"import sys\nsys.exit({code})\n" if where == "import" else f"def pair():\n    raise SystemExit({code})\n"
+    (place / "ending.py").write_text(line)
+    assert align(place, "--model", "ending.py:pair", "--layers", "body.1") == 2
+    message = capsys.readouterr().err
+    assert ("sys.exit" if where == "import" else "it raised SystemExit: 3") in message
+    assert "interrupted" not in message
+
+
 @pytest.mark.parametrize("study", ["causal", "counterfactual"])
 def test_a_study_that_chooses_on_validation_examples_needs_them(place, capsys, study):
     assert align(place, study, "--model", "mine.py:pair", "--layers", "body.1") == 2

@@ -279,29 +279,11 @@ def not_a_number(where: str, unit: int, example: int) -> LayerError:
     )
 
 
-def true_labels(labels: Tensor, count: int, classes: int) -> Tensor:
-    """True classes of `count` examples on the CPU, or DataError."""
-    whole = not (labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool)
-    true = labels.cpu().long()  # of any width: losses take no other, and the widest unsigned ones have no minimum
-    if not whole or true.shape != (count,) or true.min() < 0 or true.max() >= classes:
-        came = f"{labels.dtype} of shape {tuple(true.shape)}"
-        ends = f" with values {true.min().item()} to {true.max().item()}" if true.numel() and whole else ""
-        raise DataError(
-            f"true labels are one class from 0 to {classes - 1} per example; got {came}{ends}; "
-            "check the data's classes against the network's"
-            + (
-                "; labels that count from 1 need labels - 1"
-                if ends and true.min() > 0 and true.max() == classes
-                else ""
-            )
-            + ("; a network of one logit is wrapped so that it gives two, 0 and the logit" if classes == 1 else "")
-        )
-    return true
-
-
 def check_loader(loader: Any) -> None:
     """Raise DataError for what is one batch, a path or no loader at all."""
-    pair = isinstance(loader, tuple) and len(loader) == 2 and all(isinstance(part, Tensor) for part in loader)
+    pair = (
+        isinstance(loader, tuple) and len(loader) == 2 and all(isinstance(part, Tensor | np.ndarray) for part in loader)
+    )
     apart = pair and loader[0].shape[1:] != loader[1].shape[1:]  # two tensors of one shape may be two batches
     if apart or isinstance(loader, (Tensor, np.ndarray, Mapping, str, bytes, PathLike)) or not _iterable(loader):
         came = f"{type(loader).__name__} {loader!r}" if isinstance(loader, (str, PathLike)) else type(loader).__name__
@@ -331,6 +313,12 @@ def columns(batch: Any) -> dict[str, Tensor]:
         tensors = {"": batch[0]}
     else:
         tensors = {"": batch}
+    masked = next((key or "inputs" for key, part in tensors.items() if isinstance(part, np.ma.MaskedArray)), None)
+    if masked is not None:
+        raise DataError(
+            f"values of a batch are all known; {masked} are a masked array, whose mask would be lost; give its "
+            "array.filled(0), or leave out the examples with masked values"
+        )
     tensors = {key: _from_numpy(part) if _numbers(part) else part for key, part in tensors.items()}
     if not tensors or not all(isinstance(column, Tensor) and column.ndim for column in tensors.values()):
         came = ", ".join(f"{key or 'inputs'}: {_spelt(column)}" for key, column in tensors.items())

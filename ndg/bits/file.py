@@ -19,7 +19,7 @@ from ndg.bits.packing import Words, tail_mask
 from ndg.checksums import Sums
 from ndg.errors import BitsError, OutputError
 from ndg.nodes import NodeSpace
-from ndg.paths import plain_path
+from ndg.paths import path_of
 from ndg.progress import log
 
 DURABLE_EVERY = 60.0  # seconds; a flush writes every page of every row that a batch changed
@@ -259,7 +259,7 @@ def read(path: str | os.PathLike[str], verify: bool | None = None, partial: bool
     They are compared with the checksum of their commit (in files of earlier versions: with the digest, if finished)
     unless `verify` is False; True demands a digest. An unfinished file logs a warning unless `partial`.
     """
-    path = plain_path(path, "a file of bits")
+    path = path_of(path, "a file of bits")
     descriptor = disk.open_file(path, os.O_RDONLY)
     try:
         header, start = disk.read_header(path, descriptor)

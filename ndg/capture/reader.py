@@ -16,9 +16,10 @@ import torch
 from jaxtyping import Float32, Float64, Int64, Shaped, UInt64
 from torch import Tensor, nn
 
-from ndg.activations.batches import Batch, fixed, forward, nan, not_a_number, output_of, true_labels
+from ndg.activations.batches import Batch, fixed, forward, nan, not_a_number, output_of
 from ndg.activations.binarize import Reservoir, as_tensor, binarize
 from ndg.activations.hooks import Trace
+from ndg.activations.labels import true_labels
 from ndg.bits.matrix import BitMatrix
 from ndg.bits.packing import WORTH_THREADS, pack, pack_above, zeros
 from ndg.errors import LayerError, ShapeError

@@ -28,7 +28,7 @@ from ndg.graph.ndg import NDG
 from ndg.graph.votes import Votes
 from ndg.options import RunOptions, plain_numbers
 from ndg.plots import Plot, Series
-from ndg.results import Result, Row
+from ndg.results import Result, Row, named
 from ndg.run_study import placed
 
 ROUNDS = 2000
@@ -119,7 +119,7 @@ class InterchangeAccuracy(Result):
     table: tuple[AccuracyRow, ...]
 
     def __getitem__(self, name: str) -> AccuracyRow:
-        return next(row for row in self.table if row.name == name)
+        return named(self.table, name)
 
     def rows(self) -> list[Row]:
         return [

@@ -15,8 +15,9 @@ import numpy as np
 from torch import nn
 
 from ndg import discovery
-from ndg.activations.batches import compute_batches, fixed, forward, true_labels
+from ndg.activations.batches import compute_batches, fixed, forward
 from ndg.activations.digest import weights_digest
+from ndg.activations.labels import true_labels
 from ndg.activations.sampling import count, subset
 from ndg.bits.matrix import BitMatrix
 from ndg.causal import control_votes
@@ -29,7 +30,7 @@ from ndg.graph.ndg import NDG
 from ndg.graph.votes import Votes
 from ndg.options import RunOptions
 from ndg.progress import log
-from ndg.results import Result, Row
+from ndg.results import Result, Row, named
 from ndg.run_study import check_model, check_order, placed
 
 ORIGINAL, REAL_ONLY = "original network", "real examples only"
@@ -67,7 +68,7 @@ class Faithful(Result):
     certificates: Certificates | None
 
     def __getitem__(self, name: str) -> FaithfulRow:
-        return next(row for row in self.table if row.name == name)
+        return named(self.table, name)
 
     def rows(self) -> list[Row]:
         return [

@@ -21,8 +21,9 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from ndg import seeds
-from ndg.activations.batches import compute_batches, device_of, fixed, forward, no_examples, true_labels
+from ndg.activations.batches import compute_batches, device_of, fixed, forward, no_examples
 from ndg.activations.hooks import Trace, find_layer
+from ndg.activations.labels import true_labels
 from ndg.activations.sampling import count
 from ndg.bits.matrix import BitMatrix
 from ndg.causal.recombination import passes_like

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from ndg.activations.batches import Inputs, check_finite, compute_batches, fixed, forward, true_labels
+from ndg.activations.batches import Inputs, check_finite, compute_batches, fixed, forward
 from ndg.activations.binarize import as_tensor, binarize
 from ndg.activations.digest import weights_digest
 from ndg.activations.hooks import Trace, find_layer, per_unit
+from ndg.activations.labels import true_labels
 from ndg.activations.sampling import shuffled
 from ndg.counterfactual.counterfactual_set import CounterfactualSet, Origin
 from ndg.errors import DataError, GraphError, ShapeError, nearest

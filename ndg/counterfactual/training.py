@@ -15,15 +15,9 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from ndg import seeds
-from ndg.activations.batches import (
-    Batch,
-    compute_batches,
-    device_of,
-    fixed,
-    forward,
-    true_labels,
-)
+from ndg.activations.batches import Batch, compute_batches, device_of, fixed, forward
 from ndg.activations.hooks import Trace
+from ndg.activations.labels import true_labels
 from ndg.activations.sampling import shuffled
 from ndg.counterfactual.counterfactual_set import CounterfactualSet
 from ndg.counterfactual.generate import counterfactual_set

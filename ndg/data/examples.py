@@ -249,7 +249,10 @@ def _check(name: str, counts: list[int], pool: Pool, origin: str, fractions: dic
     lacking = [pool.class_names[label] for label, count in enumerate(counts) if not count]
     if lacking:
         shown = listed(list(map(repr, lacking)))
-        total = int((pool.labels == pool.class_names.index(lacking[0])).sum())
+        of_class = pool.labels == pool.class_names.index(lacking[0])
+        total = int(of_class.sum())
+        if name == "train" and pool.parts is not None and not (of_class & (pool.parts == 0)).any():
+            remedy = "add some to the published train set, or leave that class out"
         raise DataError(
             f"every class must occur in the {name} split; class {shown} never does ({pool.source} has {total} examples "
             f"of {lacking[0]!r}); {remedy if total > 2 else 'add examples of that class or leave it out'}"

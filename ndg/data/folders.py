@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from ndg.errors import DataError
 
 FILES = ("*",)
 FOLDERS = {"train": 0, "validation": 1, "valid": 1, "val": 1, "test": 2}
+OTHER_FOLDERS = FOLDERS | {"training": 0, "dev": 1, "testing": 2}
+"""Names of splits in capitals or small letters, where each folder at the top has one of them."""
 
 JPEG = "CIFAR-10-images"
 JPEG_FILES = (f"{JPEG}|{JPEG}.tar.gz",)
@@ -27,13 +29,13 @@ def read(folder: Path, settings: Data) -> Pool:
     """Your own images in `train/CLASS`, `validation/CLASS` and `test/CLASS`, or in `CLASS`.
 
     `val` and `valid` also name the second split; the last two may be missing. Images have one channel if all are grey.
-    Links to folders are followed; `source` counts other files.
+    Links to folders are followed; `source` counts other files, and images in folders below those of the classes.
     """
     images, labels, parts, names = arranged(folder, gathered(folder), _empty(folder))
     channels, clauses = surveyed(images)
     inputs = pictures(images, settings, channels)
     division = parts if len(np.unique(parts)) > 1 else None
-    clauses = [counted(parts), *releases.halved(division), *others(folder), *clauses]
+    clauses = [counted(parts), *releases.halved(division), *_deeper(images), *others(folder), *clauses]
     source = ", ".join([f"images of {shown(folder)}", *clauses])
     return Pool(inputs, labels, names, source, division)
 
@@ -72,11 +74,12 @@ def arranged(
 ) -> tuple[list[Picture], Int64[np.ndarray, " example"], Int8[np.ndarray, " example"], tuple[str, ...]]:
     """Images, classes, splits and class names, sorted; DataError for misplaced images."""
     tops = {image.name.partition("/")[0] for image in images if "/" in image.name}
-    divided = bool(tops & FOLDERS.keys())
-    if divided and (others := sorted(tops - FOLDERS.keys())):
+    splits = _splits(tops)
+    divided = bool(splits)
+    if divided and (classes := sorted(tops - splits.keys())):
         raise DataError(
             f"{place} must have folders of splits ({', '.join(FOLDERS)}) or of classes, not both; "
-            f"got {listed(others)} beside {listed(sorted(tops & FOLDERS.keys()))}; move or rename them"
+            f"got {listed(classes)} beside {listed(sorted(splits))}; move or rename them"
         )
     depth = 3 if divided else 2
     rows = []
@@ -87,11 +90,13 @@ def arranged(
                 f"an image must lie in a folder named by its class; {image.where} lies beside them; "
                 "move it into one, or leave it out"
             )
-        rows.append((FOLDERS[parts[0]] if divided else 0, parts[depth - 2], image.name, image))
+        rows.append((splits[parts[0]] if divided else 0, parts[depth - 2], image.name, image))
     if not rows or empty:
+        convert = [f"; {clause}: convert those that are images" for clause in (others(place) if place.is_dir() else [])]
         raise DataError(
             f"{place} must have folders of classes with images ({', '.join(SUFFIXES)}) in them; "
             f"got {f'none in {listed(empty)}' if empty else 'no image'}; add images or set another data.dir"
+            f"{''.join(convert)}"
         )
     rows.sort(key=lambda row: row[:3])
     names = tuple(sorted({name for _, name, _, _ in rows}))
@@ -112,10 +117,26 @@ def sizes(parts: Int8[np.ndarray, " example"]) -> dict[str, int]:
     return {name: int((parts == number).sum()) for number, name in enumerate(SPLITS)}
 
 
+def _splits(tops: Iterable[str]) -> dict[str, int]:
+    """Folders of splits among those at the top, with their places in SPLITS."""
+    usual = {name: FOLDERS[name] for name in tops if name in FOLDERS}
+    named = {name: OTHER_FOLDERS[name.lower()] for name in tops if name.lower() in OTHER_FOLDERS}
+    return usual if usual or len(named) < len(set(tops)) else named
+
+
+def _deeper(images: Sequence[Picture]) -> list[str]:
+    """Clause on images in folders below those of the classes."""
+    splits = _splits({image.name.partition("/")[0] for image in images})
+    names = [image.name.split("/")[1 if splits else 0 :] for image in images]
+    folders = sorted({parts[1] for parts in names if len(parts) > 2})  # two of them may be classes
+    count = sum(len(parts) > 2 for parts in names)
+    return [f"{count:,} of them in folders below their class ({listed(folders)})"] if len(folders) > 1 else []
+
+
 def _empty(folder: Path) -> list[str]:
     """Class folders without images, whose classes would vanish silently."""
     folders = _inside(folder)
-    if any(path.name in FOLDERS for path in folders):
+    if _splits({path.name for path in folders}):
         folders = [path for split in folders for path in _inside(split)]
     return [shown(path.relative_to(folder)) for path in sorted(folders) if not gathered(path)]
 

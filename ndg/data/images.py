@@ -249,8 +249,12 @@ def _files(
             continue
         if entry.is_dir():
             yield from _files(folder / entry.name, f"{inside}/", (*above, real), hidden)
-        else:
-            yield inside, folder / entry.name
+            continue
+        path = folder / entry.name
+        if not entry.is_file() and not _is_hidden(inside) and (entry.is_symlink() or path.suffix.lower() in SUFFIXES):
+            what = f"links to {shown(path.readlink())}, which is missing" if entry.is_symlink() else "is neither"
+            raise DataError(f"a folder of images has files and folders; {shown(path)} {what}; restore or remove it")
+        yield inside, path
 
 
 def gathered(place: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[Picture]:

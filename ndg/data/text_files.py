@@ -92,6 +92,11 @@ def lines(path: Path) -> Iterator[str]:
                 if len(raw) > LONGEST:
                     raise DataError(_too_long(path, number, "bytes"))
                 text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+                if number == 1 and "\0" in text:
+                    raise DataError(
+                        f"{place(path, number)} must be UTF-8 text; it has zero bytes, as UTF-16 has; convert the "
+                        "file, perhaps by iconv -f UTF-16LE -t UTF-8"
+                    )
                 yield text.removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError as error:
         encoding = next((name for mark, name in MARKS.items() if error.object.startswith(mark)), "WINDOWS-1252")
@@ -118,16 +123,17 @@ def _too_long(path: Path, number: int, unit: str, where: str = "") -> str:
     )
 
 
-def _filled(path: Path) -> Iterator[tuple[int, str]]:
-    """Numbers and text of lines that are not blank."""
-    return ((number, line) for number, line in enumerate(lines(path), 1) if line.strip(" "))
+def _filled(path: Path, blank: str | None = None) -> Iterator[tuple[int, str]]:
+    """Numbers and text of lines that have more than white space, or than the signs in `blank`."""
+    return ((number, line) for number, line in enumerate(lines(path), 1) if line.strip(blank))
 
 
 def tabbed(path: Path, names: Sequence[str], header: bool = True) -> Iterator[Row]:
     """Rows of a tab-separated file with columns `names`."""
-    for number, line in _filled(path):
+    for number, line in _filled(path, " "):  # a line of tabs has empty fields
         fields = line.split("\t")
-        if header and number == 1:
+        if header:
+            header = False
             if fields != list(names):
                 raise DataError(f"{path} must begin with the header {_shown(names)}; got {_shown(fields)}; {AGAIN}")
         elif len(fields) != len(names):
@@ -173,11 +179,13 @@ def separated(path: Path, names: Sequence[str]) -> Iterator[Row]:
     """Rows of a csv or `.tsv` file whose header contains `names`, without blank lines."""
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST))
     text_lines = (line + "\n" for line in lines(path))
-    first = next(text_lines, "")
+    above = 0  # blank lines before the header
+    while (first := next(text_lines, "")) and not first.strip():
+        above += 1
     usual = "\t" if ".tsv" in path.suffixes[-2:] else ","
     delimiter = next((sign for sign in usual + DELIMITERS if set(names) <= set(_cells(first, sign))), usual)
     reader = csv.reader(chain([first], text_lines), delimiter=delimiter, strict=True)
-    start = 1
+    start = above + 1
     try:
         header = next(reader, [])
         for name in names:
@@ -186,9 +194,9 @@ def separated(path: Path, names: Sequence[str]) -> Iterator[Row]:
                     f"{path} must begin with a header that has the column {name!r} once; got {_shown(header)}; "
                     f"{nearest(name, header)}; set data.columns"
                 )
-        start = reader.line_num + 1
+        start = above + reader.line_num + 1
         for fields in reader:
-            if (len(fields) > 1 and len(fields) != len(header)) or (len(fields) == 1 and fields[0].strip(" ")):
+            if (len(fields) > 1 and len(fields) != len(header)) or (len(fields) == 1 and fields[0].strip()):
                 raise DataError(
                     f"{place(path, start)} must have {len(header)} columns, as the header "
                     f"({_shown(header)}); got {len(fields)}; put quotes around a text with {delimiter!r} in it"
@@ -196,11 +204,11 @@ def separated(path: Path, names: Sequence[str]) -> Iterator[Row]:
             if len(fields) > 1:
                 values = dict(zip(header, fields, strict=True))
                 yield Row(path, start, {name: values[name] for name in names})
-            start = reader.line_num + 1
+            start = above + reader.line_num + 1
     except csv.Error as error:
         if "field larger than field limit" in str(error):
-            raise DataError(_too_long(path, start, "characters", f" by line {reader.line_num:,}")) from error
-        end = f" in line {reader.line_num:,}" if reader.line_num > start else ""
+            raise DataError(_too_long(path, start, "characters", f" by line {above + reader.line_num:,}")) from error
+        end = f" in line {above + reader.line_num:,}" if above + reader.line_num > start else ""
         raise DataError(
             f"{place(path, start)} must be a row of a csv file; {error}{end}; correct it: close its quotes, and double "
             "those inside a text"

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from ndg.activations.batches import Batch, compute_batches, fixed, forward, true_labels
+from ndg.activations.batches import Batch, compute_batches, fixed, forward
+from ndg.activations.labels import true_labels
 from ndg.activations.sampling import subset
 from ndg.efficiency.importance import OBSERVED, check_kinds, of_part
 from ndg.efficiency.observe import observe

@@ -19,6 +19,7 @@ from torch.utils.hooks import RemovableHandle
 
 from ndg.activations.batches import Inputs, by_name, check_finite, examples_in_batches
 from ndg.errors import ConfigError, ShapeError, nearest
+from ndg.gradients.autograd import gradients_of
 from ndg.gradients.embeddings import IDS, STILL, Words
 from ndg.gradients.neutral import Baselines, check_rereadable, describe
 from ndg.gradients.tape import add
@@ -158,7 +159,7 @@ def reaches_none(logits: Tensor, inputs: Sequence[Tensor]) -> bool:
     """Whether no gradient of the logits leads to any of the inputs."""
     if not logits.requires_grad:
         return True
-    return all(gradient is None for gradient in torch.autograd.grad(logits.sum(), inputs, allow_unused=True))
+    return all(gradient is None for gradient in gradients_of(logits.sum(), inputs, allow_unused=True))
 
 
 def _means(loader: Iterable[Any], batch: int, words: Words) -> dict[str, Tensor]:

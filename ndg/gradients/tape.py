@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ndg.activations.batches import Batch, Inputs, forward, rows_of
 from ndg.activations.hooks import find_modules
 from ndg.errors import LayerError
+from ndg.gradients.autograd import OVERWRITTEN
 from ndg.units.heads import unfused
 from ndg.units.layout import Layout, Layouts, View, stack_steps
 from ndg.units.readings import Mask, Output
@@ -116,7 +117,7 @@ class Tape:
         try:
             gradients = gradients_at(values, self.raw, last=last, create_graph=create_graph)
         except RuntimeError as error:
-            if "modified by an inplace operation" not in str(error):
+            if OVERWRITTEN not in str(error):
                 raise
             raise LayerError(
                 f"gradients at {', '.join(map(repr, self.raw))} need values that the network has overwritten; it "

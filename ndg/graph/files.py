@@ -37,7 +37,7 @@ from ndg.graph.verdicts import Verdicts
 from ndg.graph.votes import Votes
 from ndg.mining.implications import Implications
 from ndg.nodes import NodeSpace
-from ndg.paths import plain_path
+from ndg.paths import path_of
 
 FORMAT, READABLE = "ndg", (1, 2, 3, 4)
 PLAIN, RULED, CAUSAL = 2, 3, 4
@@ -173,7 +173,7 @@ def _list(numbers: Int[np.ndarray, " number"]) -> Iterator[str]:
 
 def load(path: str | os.PathLike[str]) -> Stored:
     """Everything that a file of a graph holds; GraphError if damaged."""
-    path = plain_path(path, "the file of a graph")
+    path = path_of(path, "the file of a graph")
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

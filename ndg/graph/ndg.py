@@ -124,6 +124,7 @@ class NDG(Measured, Exports):
         A conjunction fires once all its members are in the closure.
         """
         several = isinstance(literals, Iterable) and not isinstance(literals, str | Literal)  # a literal is a tuple
+        several = several and getattr(literals, "ndim", 1) > 0  # a numpy number has no elements
         texts: Iterable[Any] = literals if several else [literals]
         codes = np.array([self.literal(literal).code for literal in texts], np.int64)
         return Closure(self._chaining.below(codes), self.nodes)

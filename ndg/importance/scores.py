@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +77,10 @@ class Scores(Result):
         if layer not in self.values:
             raise LayerError(f"layer {layer!r} was not scored; {nearest(layer, self.values)}")
         return self.values[layer]
+
+    def __iter__(self) -> Iterator[str]:
+        """The scored layers, in order."""
+        return iter(self.values)
 
     def rank(self, layer: str) -> Int64[np.ndarray, " unit"]:
         """Rank within the layer, 1 for the largest absolute score."""

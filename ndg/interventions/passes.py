@@ -20,7 +20,8 @@ import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor, nn
 
-from ndg.activations.batches import Batch, check_finite, fixed, forward, padded, true_labels
+from ndg.activations.batches import Batch, check_finite, fixed, forward, padded
+from ndg.activations.labels import true_labels
 from ndg.errors import ConfigError, DataError, LayerError, ShapeError
 from ndg.graph.ndg import NDG
 from ndg.interventions.cache import Cache, ExtractedPass, key_of

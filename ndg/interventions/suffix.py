@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ndg.activations.batches import bare, by_name, columns, compute_batches, fixed, forward, join, rows_of
 from ndg.activations.hooks import Trace
 from ndg.errors import DataError, LayerError
+from ndg.gradients.autograd import gradients_of
 from ndg.interventions.engine import Engine, Prefix
 from ndg.interventions.replay import Recorded
 
@@ -106,5 +107,5 @@ def _used(output: Tensor, parameters: dict[str, nn.Parameter]) -> set[str]:
     """Names of the parameters that an output depends on."""
     if not output.requires_grad:
         return set()
-    grads = torch.autograd.grad(output.sum(), list(parameters.values()), allow_unused=True)
+    grads = gradients_of(output.sum(), list(parameters.values()), allow_unused=True)
     return {name for name, grad in zip(parameters, grads, strict=True) if grad is not None}

@@ -10,7 +10,7 @@ from typing import Any
 from ndg import atomic
 from ndg.errors import ConfigError, RenderError, check_kind, nearest
 from ndg.graph.ndg import NDG
-from ndg.paths import plain_path
+from ndg.paths import path_of
 from ndg.progress import log
 from ndg.report import markdown, pdf, side_by_side
 from ndg.report.explorer.page import page as explorer_page
@@ -49,7 +49,7 @@ def report(*parts: Any, path: str | os.PathLike[str], title: str = "Report") -> 
     Raises ConfigError for another suffix, or for a part of another kind.
     """
     check_kind(title, str, "a title is text", "leave it out for none")
-    target = plain_path(path, "the file of a report")
+    target = path_of(path, "the file of a report")
     form = target.suffix.lower().removeprefix(".")
     if form not in FORMATS:
         endings = ", ".join(f".{name}" for name in FORMATS)

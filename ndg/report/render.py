@@ -21,7 +21,7 @@ from ndg.graph.votes import Votes
 from ndg.importance.scores import Scores
 from ndg.literal import Literal
 from ndg.options import plain_number
-from ndg.paths import plain_path
+from ndg.paths import path_of
 from ndg.plots import axes_of
 from ndg.report import dot, engine
 from ndg.report.causal_drawing import behind
@@ -125,7 +125,7 @@ def render(
     True
     """
     graph = _graph(graph)
-    path = plain_path(path, "the file of a picture")
+    path = path_of(path, "the file of a picture")
     form = path.suffix.lower().removeprefix(".")
     if form not in REPORTS:
         endings = ", ".join(f".{name}" for name in REPORTS)

@@ -21,7 +21,7 @@ from ndg.activations.batches import fixed
 from ndg.errors import ConfigError
 from ndg.intervals import rate
 from ndg.options import RunOptions
-from ndg.results import Result
+from ndg.results import Result, named
 from ndg.rotation.alignment import SearchSettings, best_places, das
 from ndg.rotation.basis import DAS, Rotation, localist, random_rotation
 from ndg.rotation.interchange import Interchanged, Interchanges, interchanged, leading, locate
@@ -65,7 +65,7 @@ class EqualityResult(Result):
 
     def __getitem__(self, basis: str) -> Interchanged:
         """Result in a basis, for the first layer."""
-        return next(result for result in self.interchanged if result.basis == basis)
+        return named(self.interchanged, basis, "basis")
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per layer and basis."""

@@ -14,7 +14,7 @@ from ndg.config import Experiment, Train
 from ndg.data.examples import Splits
 from ndg.errors import CheckpointError
 from ndg.models import checkpoint
-from ndg.paths import plain_path
+from ndg.paths import path_of
 from ndg.training.journal import PARAMETERS, Row
 from ndg.training.removal import Lost
 from ndg.training.step import Learner
@@ -34,7 +34,7 @@ def load_model(folder: str | Path, name: str = MODEL) -> tuple[nn.Module, Experi
     >>> type(network).__name__
     'DenseNet'
     """
-    path = plain_path(folder, "the folder of a run") / plain_path(name, "the name of a checkpoint")
+    path = path_of(folder, "the folder of a run") / path_of(name, "the name of a checkpoint")
     network, metadata = checkpoint.load(path)
     if "experiment" not in metadata:
         raise CheckpointError(

@@ -21,7 +21,7 @@ from ndg.config import Experiment, Train
 from ndg.data.examples import Splits
 from ndg.errors import CheckpointError, ConfigError, DataError, FailureError, OutputError, check_kind
 from ndg.models import checkpoint
-from ndg.paths import plain_path
+from ndg.paths import path_of
 from ndg.plots import Plot, Series
 from ndg.progress import in_total, meter
 from ndg.training import checkpoints
@@ -106,7 +106,7 @@ def train(
     """
     check_kind(experiment, Experiment, "a training needs an ndg.Experiment", "load one: ndg.load_config(path)")
     check_kind(splits, Splits, "a training needs ndg.data.Splits", "load them: ndg.data.load(config)", DataError)
-    folder = plain_path(folder, "the folder of a training")
+    folder = path_of(folder, "the folder of a training")
     target, state = device_of(device), folder / STATE
     try:
         folder.mkdir(parents=True, exist_ok=True)

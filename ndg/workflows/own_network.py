@@ -7,6 +7,7 @@ import inspect
 import logging
 import pkgutil
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -44,7 +45,8 @@ def of_function(name: str, batch: int) -> Subject:
         returned = function()
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        _check_sigterm(error)
         raise ConfigError(
             f"--model calls {name} without arguments; it raised {type(error).__name__}: {error}; call it in Python to "
             "see where"
@@ -121,6 +123,12 @@ def _find(name: str) -> Callable[[], Any]:
         sys.path.insert(0, folder)  # for later imports of the function
     try:
         function = _from_file(Path(where), attribute) if where.endswith(".py") else pkgutil.resolve_name(name)
+    except SystemExit as error:
+        _check_sigterm(error)
+        raise ConfigError(
+            f"--model imports the file of the function; {where} ended Python by sys.exit({error.code!r}) when it was "
+            "imported; put what it runs as a script below if __name__ == '__main__':"
+        ) from error
     except Exception as error:  # the user's module may raise anything
         raise ConfigError(
             f"--model names a function that can be imported from {folder}; {name!r} cannot: {type(error).__name__}: "
@@ -129,6 +137,12 @@ def _find(name: str) -> Callable[[], Any]:
     if not callable(function):
         raise ConfigError(f"--model names a function; {name} is a {type(function).__name__}; it returns {RETURNS}")
     return function
+
+
+def _check_sigterm(error: BaseException) -> None:
+    """Raise again what ends this process: SystemExit of SIGTERM."""
+    if isinstance(error, SystemExit) and error.code == 128 + signal.SIGTERM:
+        raise error
 
 
 def _from_file(path: Path, attribute: str) -> Any:

@@ -80,6 +80,39 @@ def test_linked_class_folders_are_read_and_circles_of_links_refused(tmp_path):
         load(home)
 
 
+@pytest.mark.parametrize("names", [("Train", "TEST"), ("training", "testing"), ("Training", "Dev")])
+def test_folders_of_splits_under_other_names_are_no_classes(tmp_path, names):
+    fill(tmp_path, {f"{name}/{label}": 10 for name in names for label in "ab"})
+    splits = load(tmp_path)
+    assert splits.class_names == ("a", "b")
+    assert len(splits.train) == (20 if names[1] == "Dev" else 18)
+
+
+def test_a_class_may_have_the_name_of_a_split_in_capitals(tmp_path):
+    fill(tmp_path, {"Train": 10, "Bus": 10})
+    assert load(tmp_path).class_names == ("Bus", "Train")
+
+
+def test_folders_below_those_of_classes_are_told(tmp_path):
+    fill(tmp_path, {"a/x": 10, "a/y": 10, "b": 10})
+    assert load(tmp_path).source.endswith("30 examples, 20 of them in folders below their class (x, y)")
+
+
+@pytest.mark.parametrize("name", ["c", "a/x.png"])
+def test_a_link_to_a_missing_folder_or_file_is_refused(tmp_path, name):
+    fill(tmp_path, {"a": 10, "b": 10})
+    (tmp_path / name).symlink_to(tmp_path / "gone")
+    with pytest.raises(DataError, match=rf"files and folders; .*{name} links to .*gone, which is missing; restore or"):
+        load(tmp_path)
+
+
+def test_a_pipe_among_the_images_does_not_hang(tmp_path):
+    fill(tmp_path, {"a": 10, "b": 10})
+    os.mkfifo(tmp_path / "a" / "x.png")
+    with pytest.raises(DataError, match=r"files and folders; .*x\.png is neither; restore or remove it"):
+        load(tmp_path)
+
+
 def test_files_that_are_not_read_are_counted_in_the_source(tmp_path):
     fill(tmp_path, {"a": 10, "b": 10})
     for name in ("a/x.webp", "a/y.WEBP", "b/z.bmp", "b/Makefile", "b/.hidden"):
@@ -115,7 +148,13 @@ def test_grey_images_have_one_channel_and_size_and_crop_apply(tmp_path):
         ({"x.png": 1, "a/x.png": 1}, r"must lie in a folder named by its class; .*x\.png lies beside them"),
         ({"train/x.png": 1, "test/a/x.png": 1}, r"must lie in a folder named by its class; .*train/x\.png lies beside"),
         ({"a/x.gif": 0, "b/x.png": 1}, r"folders of classes with images \(\.jpg, .*\) in them; got none in a; add"),
-        ({"train/a/x.gif": 0, "train/b/x.png": 1}, r"in them; got none in train/a; add"),
+        ({"train/a/x.gif": 0, "train/b/x.png": 1}, r"in them; got none in train/a; add.*\(1 \.gif\): convert those"),
+        (
+            dict.fromkeys(
+                ["train/a/1.png", "train/a/2.png", "train/a/3.png", *(f"test/b/{n}.png" for n in range(3))], 1
+            ),
+            r"in the train split; class 'b' never does .*; add some to the published train set",
+        ),
         ({"notes.txt": 0}, r"folders of classes with images.*got no image; add images or set another data\.dir"),
         ({".hidden": 0}, r"got no image"),
         ({"train/a/x.png": 1, "test/b/x.png": 1}, r"class 'b' never does|class 'a' never does"),

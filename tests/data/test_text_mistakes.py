@@ -88,3 +88,25 @@ def test_a_field_that_comes_twice_is_named(tmp_path):
     (tmp_path / "train.jsonl").write_text("\n".join(rows))
     with pytest.raises(DataError, match=r"line 8 must be one JSON object; its field 'func' comes twice; copy the file"):
         load(tmp_path, "devign")
+
+
+@pytest.mark.parametrize("above", [b"\n", b"\r\n  \r\n", "\ufeff\n".encode()])
+def test_blank_lines_above_the_header_and_below_the_rows_are_left_out(tmp_path, above):
+    (tmp_path / "texts.csv").write_bytes(above + table() + b"\t\n")
+    assert sum(load(tmp_path).sizes().values()) == 60
+    (tmp_path / "texts.csv").write_bytes(above + table() + b"a,b,c\n")
+    with pytest.raises(DataError, match=f"line {above.count(10) + 62} must have 2 columns"):
+        load(tmp_path)
+
+
+def test_blank_lines_of_json_lines_may_have_tabs(tmp_path):
+    rows = [json.dumps({"func": f"f{number}", "target": number % 2, "idx": number}) for number in range(60)]
+    (tmp_path / "train.jsonl").write_text("\n".join(["", *rows, "\t", ""]))
+    assert sum(load(tmp_path, "devign").sizes().values()) == 60
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_another_encoding_without_a_mark_is_named(tmp_path, encoding):
+    (tmp_path / "texts.csv").write_bytes(table().decode().encode(encoding))
+    with pytest.raises(DataError, match=r"line 1 must be UTF-8 text; it has zero bytes, as UTF-16 has; convert the fi"):
+        load(tmp_path)

@@ -28,6 +28,28 @@ def test_values_that_a_network_overwrites_are_named():
         score(Overwritten(), [torch.randn(4, 3)], "dense")
 
 
+@pytest.mark.parametrize("method", ["conductance", "gndi", "integrated"])
+def test_values_that_a_network_overwrites_before_the_layer_are_named(method):
+    class Overwritten(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense, self.out = nn.Linear(3, 3), nn.Linear(3, 2)
+
+        def forward(self, x):
+            h = self.dense(x)
+            h.relu_()
+            y = self.out(h.sigmoid())
+            h.mul_(2)
+            return y + h[:, :2]
+
+    try:
+        scores = score(Overwritten(), [torch.randn(4, 3)], "out", method)
+    except LayerError as error:
+        assert "overwritten" in str(error)  # noqa: PT017
+    else:
+        assert len(scores["out"]) == 2
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ndg.activations.batches import check_finite, columns, compute_batches, fixed
 from ndg.errors import UserError
 from ndg.executors import Serial
+from ndg.gradients.autograd import gradients_of
 from ndg.gradients.tape import Tape, check_gradients
 from ndg.importance.batch_sums import BatchStudy
 from ndg.importance.evaluation.spec import fitting, scored
@@ -55,7 +56,7 @@ def sound(model: nn.Module, few: Loader, layer: str, threads: int = 1) -> None:
             logits = tape.run(batch)
             check_finite(tape[layer][: batch.count], layer, batch)
             if logits.requires_grad:
-                gradients = torch.autograd.grad(logits.sum(), tape.raw[layer], allow_unused=True)
+                gradients = gradients_of(logits.sum(), tape.raw[layer], allow_unused=True)
                 check_gradients([gradient for gradient in gradients if gradient is not None], layer)
 
 

@@ -14,7 +14,8 @@ from jaxtyping import Float64, Int64
 from torch import nn
 from torch.nn import functional
 
-from ndg.activations.batches import Batch, check_finite, fixed, forward, true_labels
+from ndg.activations.batches import Batch, check_finite, fixed, forward
+from ndg.activations.labels import true_labels
 from ndg.importance.batch_sums import ScoreStudy, read_neutrals
 from ndg.importance.experiments.groups import ORDERS, SHARES, Group, GroupRows, common_sizes, groups, rate_over_draws
 from ndg.importance.logits import check_read

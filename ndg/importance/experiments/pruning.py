@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ndg import seeds
-from ndg.activations.batches import Batch, columns, compute_batches, fixed, forward, join, true_labels
+from ndg.activations.batches import Batch, columns, compute_batches, fixed, forward, join
+from ndg.activations.labels import true_labels
 from ndg.errors import ConfigError, DataError, FailureError
 from ndg.importance.batch_sums import ScoreStudy, read_neutrals
 from ndg.importance.experiments.curves import digest

@@ -29,9 +29,10 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Int64
 from torch import Tensor, nn
 
-from ndg.activations.batches import Batch, compute_batches, fixed, no_examples, true_labels
+from ndg.activations.batches import Batch, compute_batches, fixed, no_examples
 from ndg.activations.binarize import AUTO, BINARIZERS, choose
 from ndg.activations.hooks import find_layer
+from ndg.activations.labels import true_labels
 from ndg.errors import ConfigError, DataError, LayerError, nearest
 from ndg.gradients.tape import Tape
 from ndg.importance.fitness.sums import LayerSums, Values

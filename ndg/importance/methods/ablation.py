@@ -18,7 +18,8 @@ from jaxtyping import Float64, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ndg.activations.batches import Batch, fixed, true_labels
+from ndg.activations.batches import Batch, fixed
+from ndg.activations.labels import true_labels
 from ndg.errors import ConfigError, DataError
 from ndg.gradients.tape import Tape
 from ndg.importance.batch_sums import ScoreStudy, Sums, Task, read_neutrals

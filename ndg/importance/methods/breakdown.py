@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ndg.activations.batches import fixed
 from ndg.errors import ConfigError, LayerError
+from ndg.gradients.autograd import gradients_of
 from ndg.gradients.embeddings import IDS
 from ndg.gradients.paths import Path, joined, parts, starting
 from ndg.gradients.tape import Tape, add
@@ -84,7 +85,7 @@ def _at(
                 f"a layer's conductance is broken down by inputs that it depends on; {layer!r} depends on none that "
                 "has a gradient; choose a layer behind the inputs"
             )
-        gradients = torch.autograd.grad(through, list(moving.values()), retain_graph=True, allow_unused=True)
+        gradients = gradients_of(through, list(moving.values()), retain_graph=True, allow_unused=True)
         for key, gradient in zip(moving, gradients, strict=True):
             change = path.moving[key] - path.starts[key]  # zero at padded tokens
             flow = torch.zeros_like(change) if gradient is None else gradient * change

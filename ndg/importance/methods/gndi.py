@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from ndg import seeds
 from ndg.activations.batches import Batch
 from ndg.errors import ConfigError
+from ndg.gradients.autograd import gradients_of
 from ndg.gradients.tape import Tape, add, per_unit
 from ndg.importance.batch_sums import BatchStudy, Sums, read_neutrals
 from ndg.importance.logits import Logits, check_numbers
@@ -135,7 +136,7 @@ def _projected(
     rows = tape.gradients((logits * weights).sum(dim=1), last=False, create_graph=True)
     whole = {}
     for layer, change in changes.items():
-        product = torch.autograd.grad((rows[layer] * change).sum(), weights, retain_graph=True)[0]
+        product = gradients_of((rows[layer] * change).sum(), weights, retain_graph=True)[0]
         whole[layer] = torch.linalg.vector_norm(product.double(), dim=1)
     return {layer: (total / draws).sqrt() / shrink(draws) for layer, total in squares.items()}, whole
 

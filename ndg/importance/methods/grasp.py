@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ndg.errors import LayerError
+from ndg.gradients.autograd import gradients_of
 from ndg.gradients.neutral import check_rereadable
 from ndg.gradients.tape import add, check_gradients
 from ndg.importance.method import Method
@@ -41,7 +42,7 @@ def grasp(model: nn.Module, loader: Loader, layers: Layers, settings: Settings) 
             value = loss(model, batch, "grasp")
             if not value.requires_grad:
                 raise no_path(layers[0], "grasp")
-            gradients = torch.autograd.grad(value, parameters, allow_unused=True)
+            gradients = gradients_of(value, parameters, allow_unused=True)
             for number, gradient in enumerate(gradients):
                 if gradient is not None:
                     add(first, str(number), gradient.double())
@@ -79,9 +80,9 @@ def _curved(
     """Rows of H g of the weights for a batch."""
     total = loss(model, batch, "grasp")
     try:
-        gradients = torch.autograd.grad(total, list(used.values()), create_graph=True)
+        gradients = gradients_of(total, list(used.values()), create_graph=True)
         dot = sum((gradient * direction).sum() for gradient, direction in zip(gradients, along, strict=True))
-        products = torch.autograd.grad(dot, list(weights.values()), allow_unused=True)  # type: ignore[arg-type]
+        products = gradients_of(dot, list(weights.values()), allow_unused=True)  # type: ignore[arg-type]
     except (RuntimeError, NotImplementedError) as error:
         if "implement" not in str(error) and "double backward" not in str(error):
             raise

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
+from ndg.gradients.autograd import gradients_of
 from ndg.gradients.tape import add, check_gradients, no_gradient
 from ndg.importance.batch_sums import read_neutrals
 from ndg.importance.method import Method
@@ -160,7 +161,7 @@ def _integral(way: PartWay, rows: Rows, chosen: Chosen, steps: int, settings: Se
 def _slope(
     way: PartWay, values: Float[Tensor, " row"], amount: Float[Tensor, " row"], *, last: bool
 ) -> Float[Tensor, " row"]:
-    slope = torch.autograd.grad(values.sum(), amount, retain_graph=not last, allow_unused=True)[0]
+    slope = gradients_of(values.sum(), amount, retain_graph=not last, allow_unused=True)[0]
     if slope is None:
         raise no_gradient(way.layer)
     check_gradients([slope], way.layer)

@@ -12,7 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ndg.activations.batches import Batch, check_finite, fixed, forward, true_labels
+from ndg.activations.batches import Batch, check_finite, fixed, forward
+from ndg.activations.labels import true_labels
 from ndg.errors import DataError, LayerError
 from ndg.gradients.tape import add
 from ndg.importance.method import Method

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ndg.activations.batches import compute_batches, fixed
 from ndg.errors import ConfigError, LayerError
+from ndg.gradients.autograd import gradients_of
 from ndg.gradients.tape import Tape, check_gradients
 from ndg.importance.settings import Loader, Settings
 from ndg.importance.weights.outgoing import outgoing
@@ -90,7 +91,7 @@ def gradients(value: Tensor, weights: dict[str, Tensor], method: str, start: Ten
     """Gradients at weights by path; LayerError without one, or for NaN."""
     if not value.requires_grad:
         raise no_path(next(iter(weights)).rpartition(".")[0], method)
-    slopes = torch.autograd.grad(value, list(weights.values()), start, allow_unused=True)
+    slopes = gradients_of(value, list(weights.values()), start, allow_unused=True)
     for path, gradient in zip(weights, slopes, strict=True):
         if gradient is None:
             raise no_path(path.rpartition(".")[0], method)

@@ -15,7 +15,7 @@ from ndg.escape import html as escape
 from ndg.escape import printable
 from ndg.graph.ndg import NDG
 from ndg.importance.scores import Scores
-from ndg.paths import plain_path
+from ndg.paths import path_of
 from ndg.report.explorer.table import Explorer, tabulate
 from ndg.stimuli.result import Examples
 
@@ -51,7 +51,7 @@ def explore(
     several = [examples] if isinstance(examples, Examples) else list(examples)
     for each in several:
         check_kind(each, Examples, rule, "leave them out for none", GraphError)
-    target = plain_path(path, "the file of an explorer")
+    target = path_of(path, "the file of an explorer")
     target = target if target.suffix else target.with_suffix(".html")
     atomic.write(target, page(tabulate(graph, scores=scores, title=title, examples=several)))
     return target
