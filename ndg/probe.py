@@ -111,7 +111,7 @@ def _passes(model: nn.Module, batch: Batch, layers: list[str], changed: Callable
         return _outputs(model, pick(batch.inputs, some), paths, SAMPLE if len(some) > ROWS else None)
 
     try:
-        first = run(rows)
+        first = _outputs(model, pick(batch.inputs, rows), paths, warn=True)
     except NDGError:
         raise
     except Exception as error:
@@ -129,7 +129,7 @@ def _passes(model: nn.Module, batch: Batch, layers: list[str], changed: Callable
     buffer = changed()
     again = run(rows)
     if any(_differ(first[path], again[path], rows, rows) for path in paths):
-        cause = f"it changes its buffer {buffer!r}" if buffer else "it draws random numbers"
+        cause = f"it changes its buffer {buffer!r}" if buffer else "it draws random numbers, or counts its passes"
         raise LayerError(
             f"a network gives the same outputs for the same inputs in evaluation mode; {type(model).__name__} gives "
             f"others in a second pass, first at {_culprit(model, run, rows, rows)}: {cause}; switch that off in "
@@ -220,10 +220,12 @@ def _not_probed(model: nn.Module, rows: int, error: Exception) -> None:
     log.warning("%s was not probed in full: it took no batch of %d examples (%s)", type(model).__name__, rows, error)
 
 
-def _outputs(model: nn.Module, inputs: Inputs, paths: Iterable[str], most: int | None = None) -> Outputs:
+def _outputs(
+    model: nn.Module, inputs: Inputs, paths: Iterable[str], most: int | None = None, warn: bool = False
+) -> Outputs:
     """Outputs of the network and of each module's first use, in order.
 
-    With `most`, only about so many values of each example.
+    With `most`, only about so many values of each example. With `warn`, say which of several tables are the logits.
     """
     modules = dict(model.named_modules())
     seen: Outputs = {}
@@ -240,12 +242,28 @@ def _outputs(model: nn.Module, inputs: Inputs, paths: Iterable[str], most: int |
         if path and not isinstance(modules[path], torch.jit.ScriptModule)
     ]
     try:
-        whole = _tensors(output_of(model, inputs))
+        output = output_of(model, inputs)
     finally:
         for handle in handles:
             handle.remove()
+    whole = _tensors(output)
+    if warn:
+        _warn_of_tables(model, output)
     seen[""] = [_kept(part, most) for part in whole]
     return seen | {path: [] for path in paths if path not in seen}
+
+
+def _warn_of_tables(model: nn.Module, output: Any) -> None:
+    """Say that the first of several tables of a tuple is taken for the logits."""
+    parts = output if isinstance(output, tuple) and getattr(output, "logits", None) is None else ()
+    tables = [tuple(part.shape) for part in parts if isinstance(part, Tensor) and part.ndim == 2]
+    if len(tables) > 1 and isinstance(parts[0], Tensor) and parts[0].ndim == 2:
+        log.warning(
+            "the logits are the first tensor of a tuple; %s returns several that could be, of shapes %s; wrap it in a "
+            "module that returns its logits, if they are another",
+            type(model).__name__,
+            ", ".join(map(str, tables)),
+        )
 
 
 def _kept(part: Tensor, most: int | None) -> Tensor:

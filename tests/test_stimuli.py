@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from hashlib import sha256
 
 import matplotlib.image
 import numpy as np
@@ -187,6 +188,16 @@ def test_a_damaged_or_newer_file_of_a_run_is_named(tmp_path, text):
     assert of_run(record) == []
     (tmp_path / "examples.json").write_text(text, encoding="utf-8")
     with pytest.raises(GraphError, match="it is damaged, or of a newer version"):
+        of_run(record)
+
+
+def test_examples_of_another_digest_than_was_logged_are_refused(tmp_path):
+    artefact = {"name": "examples.json", "path": "examples.json", "bytes": 2, "sha256": sha256(b"[]").hexdigest()}
+    record = RunRecord({"_id": "r", "folder": str(tmp_path), "artefacts": [artefact]})
+    (tmp_path / "examples.json").write_text("[]")
+    assert of_run(record) == []
+    (tmp_path / "examples.json").write_text("[ ]")
+    with pytest.raises(GraphError, match="SHA-256 is not the one that was logged"):
         of_run(record)
 
 

@@ -67,7 +67,7 @@ class Part:
             notes = json.loads(part.notes.read_text())
             url, version, total = notes["url"], notes["version"], notes["total"]
             done = part.path.stat().st_size
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return part
         known = isinstance(url, str) and isinstance(version, str) and (total is None or type(total) is int)
         return cls(part.path, url, version, total, done) if known else part

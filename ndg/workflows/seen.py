@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +57,17 @@ def of_run(record: RunRecord) -> list[Examples]:
     if not path.is_file():
         return []
     try:
-        return [Examples.from_dict(each) for each in json.loads(path.read_bytes())]
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        content = path.read_bytes()
+        if sha256(content).hexdigest() not in (logged := _logged(record)) and logged:
+            raise ValueError("its SHA-256 is not the one that was logged")
+        return [Examples.from_dict(each) for each in json.loads(content)]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise GraphError(
             f"{path} must hold examples as this version writes them; it is damaged, or of a newer version ({error}); "
             "align again, or remove the file for pages without examples"
         ) from error
+
+
+def _logged(record: RunRecord) -> list[str]:
+    """SHA-256 of the file in the log; none in logs that lack it."""
+    return [artefact["sha256"] for artefact in record.get("artefacts") or () if artefact.get("path") == FILE]

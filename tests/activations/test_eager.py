@@ -155,6 +155,21 @@ def test_a_module_of_several_tensors_is_read_at_its_first_with_a_warning(caplog)
     assert message.startswith("a layer is read at its first tensor; 'pair' returns 2, of shapes (8, 8), (8, 8)")
 
 
+def test_a_tuple_of_two_tables_is_read_at_its_first_with_a_warning(caplog):
+    class Two(Wrapped):
+        def forward(self, x):
+            hidden = self.net[1](self.net[0](x))
+            return hidden, self.net[2](hidden)
+
+    for _ in range(2):
+        network = Two().eval()
+        ndg.extract(network, [EXAMPLES], layers=["net.1"])
+        ndg.extract(network, [EXAMPLES], layers=["net.1"])
+    messages = [record.message for record in caplog.records if "first tensor of a tuple" in record.message]
+    assert len(messages) == 2
+    assert "Two returns several that could be, of shapes (8, 8), (8, 3); wrap it in a module" in messages[0]
+
+
 def test_logits_are_read_by_name_before_position():
     from dataclasses import dataclass
     from typing import NamedTuple
