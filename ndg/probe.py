@@ -129,11 +129,11 @@ def _passes(model: nn.Module, batch: Batch, layers: list[str], changed: Callable
     buffer = changed()
     again = run(rows)
     if any(_differ(first[path], again[path], rows, rows) for path in paths):
-        cause = f"it changes its buffer {buffer!r}" if buffer else "it draws random numbers, or counts its passes"
+        cause = f"it changes its buffer {buffer!r}" if buffer else "it draws random numbers"
         raise LayerError(
             f"a network gives the same outputs for the same inputs in evaluation mode; {type(model).__name__} gives "
             f"others in a second pass, first at {_culprit(model, run, rows, rows)}: {cause}; switch that off in "
-            "evaluation mode, such as dropout(x, p, training=self.training)"
+            "evaluation mode, such as dropout(x, p, training=self.training), and whatever counts the passes"
         )
     if buffer is not None:
         log.warning(

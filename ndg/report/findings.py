@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ndg.abstraction.verdict import verdict
+from ndg.abstraction.verdict import survives, verdict
 from ndg.graph.rules import criterion
 from ndg.report import trial_sections
 from ndg.report.sections import held_out, results
@@ -80,6 +80,8 @@ def headline(record: Document) -> list[tuple[str, str, str]]:
         prototypes = [control["aligned"] for control in controls if control.get("aligned") is not None]
         if not rates["neurons_set"]:
             value, remark = "–", "the graph names no neuron"
+        elif not survives(rates):
+            remark = "no verdict: binarising alone changes the network"
         elif prototypes:
             remark = f"strongest class prototype: {max(prototypes):.1%}"
         figures.append((f"{rates['intervention']} aligned", value, remark))

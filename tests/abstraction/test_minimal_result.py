@@ -46,11 +46,22 @@ def test_sizes_are_compared_where_all_succeed():
     assert (greedy_row["more_than_graph"], greedy_row["smaller_than_graph"]) == (-1.5, 2)
     assert (proto["more_than_graph"], proto["more_than_graph_low"], proto["larger_than_graph"]) == (1.0, 1.0, 2)
     words = found.words()
+    assert words.endswith("Of 4 correct predictions 4 survive binarising alone.")
     assert "on the 2 of 4 examples on which all succeed" in words
     assert "larger than those of greedy order" in words
     assert "smaller than those of prototype order" in words
     assert "larger than those of the same ranking without the graph's edges" in words
     assert len(found.frame()) == len(ROWS)
+
+
+def test_sizes_of_a_network_that_binarising_changes_have_no_verdict():
+    found = result(graph=[3, 4, 2, 5], greedy=[2, 2, 1, 3], prototype=[4, 4, 4, 6], graph_greedy=[2, 2, 2, 3])
+    kept = {"kept": np.array([True, True, True, False])}
+    words = replace(found, counts=Counts(dict(found.counts.by_name) | kept)).words()
+    assert words.endswith(
+        "Of 4 correct predictions 3 survive binarising alone, fewer than 0.9: no verdict on the network, which "
+        "binarising changes; try another layer."
+    )
 
 
 def test_the_record_is_plain_json_also_where_nothing_is_compared():

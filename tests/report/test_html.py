@@ -166,6 +166,14 @@ def test_an_intervention_without_neurons_is_told_in_its_own_words(record):
     assert ("Q aligned", "–", "the graph names no neuron") in findings.headline(record)
 
 
+def test_the_headline_has_no_prototype_where_binarising_changes_the_network(record):
+    figures = record["results"]["trial"]["q"]["test"]
+    assert any("strongest class prototype" in remark for _, _, remark in findings.headline(record))
+    figures |= {"kept": figures["n"] // 2, "kept_at_least": 0.9}
+    (remark,) = [remark for name, _, remark in findings.headline(record) if name == "Q aligned"]
+    assert remark == "no verdict: binarising alone changes the network"
+
+
 def test_a_run_that_wrote_little_gives_a_short_report(record):
     for stage in list(record["results"]):
         del record["results"][stage]

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float64, Int64
 from ndg import seeds
 from ndg.abstraction.counts import Counts
 from ndg.abstraction.minimal.study import METHODS, SEARCHED, STAGES, WITHIN
+from ndg.abstraction.verdict import KEPT
 from ndg.intervals import rate
 from ndg.results import Result, Row, plain
 
@@ -200,8 +201,16 @@ class MinimalResult(Result):
             f"sets {_size(own)} of {self.units} units, median, after {own['tried']:.0f} trials; {others}. Greedy among "
             f"the graph's literals alone it is {_size(picked)} after {picked['tried']:.0f} trials against "
             f"{every['tried']:.0f} among all units: {_against(picked, 'greedy', 'these', turned=True)}. "
-            f"{self._known(rows)}"
+            f"{self._known(rows)} {self._survival()}"
         )
+
+    def _survival(self) -> str:
+        """Share of the drawn examples on trial, with a caution below `KEPT`."""
+        kept, drawn = int(self.kept.sum()), len(self.numbers)
+        words = f"Of {drawn} correct predictions {kept} survive binarising alone"
+        if kept >= KEPT * drawn:
+            return f"{words}."
+        return f"{words}, fewer than {KEPT:g}: no verdict on the network, which binarising changes; try another layer."
 
     def _known(self, rows: dict[tuple[str, str], Row]) -> str:
         parts = []
