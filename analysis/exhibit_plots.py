@@ -50,16 +50,16 @@ def boxes(records: Records) -> list[Plot]:
 
 
 def histograms(records: Records) -> list[Plot]:
-    """Share of the implications by precision, mined and held out."""
+    """Share of the implications by precision, mined and held out, in the same bins for all runs."""
+    rows = {name_of(record): edges(record) for record in records}
+    low = min((row["precision"] for own in rows.values() for row in own), default=ZOOM[0])
     series = []
-    for record in records:
-        rows = edges(record)
-        low = min((row["precision"] for row in rows), default=0.0)
+    for name, own in rows.items():
         for kind, key in (("mined", "mined_precision"), ("held out", "precision")):
-            counts, ends = np.histogram([row[key] for row in rows], BINS, (min(low, 0.99), 1.0))
+            counts, ends = np.histogram([row[key] for row in own], BINS, (min(low, ZOOM[0]), 1.0))
             centres = tuple(((ends[1:] + ends[:-1]) / 2).tolist())
             shares = tuple((counts / max(counts.sum(), 1)).tolist())
-            series.append(Series(f"{name_of(record)}, {kind}", centres, shares))
+            series.append(Series(f"{name}, {kind}", centres, shares))
     return [Plot("Precision of implications", "precision", f"share, in {BINS} bins", tuple(series), "steps")]
 
 

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 BOUND = 0.05
 """Share of the smaller of two labels that the other may cover."""
@@ -16,26 +17,25 @@ Box = tuple[float, float, float, float]
 """Left, low, right, high."""
 
 
-def labels(axes: Axes) -> dict[str, Box]:
-    """Visible texts of the figure of axes, with their boxes in pixels."""
+def labels(figure: Figure) -> dict[str, Box]:
+    """Visible texts of a figure, with their boxes in pixels."""
     from matplotlib.text import Text
 
-    figure = axes.figure
     figure.canvas.draw()
     boxes: dict[str, Box] = {}
-    hidden = _hidden(axes)
+    hidden = set().union(*map(_hidden, figure.axes))
     for number, text in enumerate(figure.findobj(Text)):
         if text.get_visible() and text.get_text().strip() and text not in hidden:
             boxes[f"{number} {text.get_text()}"] = text.get_window_extent().extents
     return boxes
 
 
-def outside(axes: Axes) -> list[str]:
+def outside(figure: Figure) -> list[str]:
     """Texts that the edge of the figure cuts."""
-    _, _, wide, high = axes.figure.bbox.extents
+    _, _, wide, high = figure.bbox.extents
     return [
         name
-        for name, (left, low, right, top) in labels(axes).items()
+        for name, (left, low, right, top) in labels(figure).items()
         if left < -1 or low < -1 or right > wide + 1 or top > high + 1
     ]
 
@@ -72,7 +72,10 @@ def _svg(svg: str) -> Iterator[tuple[str, Box]]:
 
 
 def _hidden(axes: Axes) -> set[object]:
-    """Tick labels outside the limits of their axis, which are not drawn."""
+    """Tick labels outside the limits of their axis, or of axes that are off: they are not drawn."""
+    if not axes.axison:
+        return {label for line in (axes.xaxis, axes.yaxis) for tick in line.get_major_ticks()
+                for label in (tick.label1, tick.label2)}  # fmt: skip
     hidden: set[object] = set()
     for line in (axes.xaxis, axes.yaxis):
         low, high = sorted(line.get_view_interval())

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import numpy as np
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from torch import nn
 
-from ndg.efficiency import report
+from ndg.efficiency import pathways, report
 from ndg.efficiency.sensitivity import sensitivity
 from ndg.errors import ConfigError
 from ndg.options import RunOptions
 from ndg.report import efficiency_plots as plots
+from tests.overlaps import labels, outside, overlaps
 
 OPTIONS = RunOptions(progress=False)
 
@@ -37,6 +41,26 @@ def test_lines_are_the_curves_of_the_layers():
     predicted, accuracies = plots.pruning_sensitivity(result, measured).axes
     assert predicted.lines[0].get_ydata()[-1] == pytest.approx(1, rel=0.1)
     assert list(accuracies.lines[0].get_ydata()) == [0.9, 0.7]
+
+
+def test_labels_neither_overlap_nor_leave_the_figure():
+    torch.manual_seed(0)
+    parts = {}
+    for number in range(5):
+        parts |= {f"encoder_block_{number}_attention_output": nn.Linear(6, 6), f"relu_{number}": nn.ReLU()}
+    model = nn.Sequential(OrderedDict(parts, out=nn.Linear(6, 3)))
+    result = report(model, data(), options=OPTIONS)
+    curves = {layer.layer: [(0.0, 0.9), (0.5, 0.7)] for layer in result.layers}
+    figures = (
+        plots.importance_distribution(result),
+        plots.layer_comparison(result),
+        plots.pruning_sensitivity(result, curves),
+        plots.pathway_graph(pathways(model, data(), options=OPTIONS)),
+    )
+    for figure in figures:
+        FigureCanvasAgg(figure)
+        assert overlaps(labels(figure)) == []
+        assert outside(figure) == []
 
 
 def test_a_figure_has_ids_of_its_own():

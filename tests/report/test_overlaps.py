@@ -37,9 +37,9 @@ def many(kind, count):
 def test_labels_of_a_plot_neither_overlap_nor_leave_it(kind, count):
     axes = many(kind, count).plot()
     try:
-        assert overlaps(labels(axes)) == []
-        assert len(labels(axes)) > count
-        assert outside(axes) == []
+        assert overlaps(labels(axes.figure)) == []
+        assert len(labels(axes.figure)) > count
+        assert outside(axes.figure) == []
         colours = np.unique(np.asarray(axes.figure.canvas.buffer_rgba())[..., :3].reshape(-1, 3), axis=0)
         assert len(colours) > 20
     finally:
@@ -52,9 +52,9 @@ def test_the_helper_sees_what_overlaps():
     axes.text(0.5, 0.5, "two", transform=axes.transAxes)
     axes.text(0.9, 0.5, "x" * 80, transform=axes.transAxes).set_in_layout(False)
     try:
-        pairs = [{name.split()[1] for name in pair} for pair in overlaps(labels(axes))]
+        pairs = [{name.split()[1] for name in pair} for pair in overlaps(labels(axes.figure))]
         assert {"one", "two"} in pairs
-        assert [name.split()[1] for name in outside(axes)] == ["x" * 80]
+        assert [name.split()[1] for name in outside(axes.figure)] == ["x" * 80]
     finally:
         pyplot.close(axes.figure)
 
