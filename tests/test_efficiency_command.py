@@ -108,7 +108,9 @@ def test_mistakes_are_named(folder, capsys):
     assert command(folder) == 2
     assert "needs a network" in capsys.readouterr().err
     words = ["digits_mlp", "train.epochs=1", "model.widths=[24]", "seed=0"]
+    before = len(list(folder.glob("*-efficiency-*")))
     assert command(folder, *words, "--layers", "latent") == 2
     assert "'latent' (Sigmoid) has none" in capsys.readouterr().err
     assert command(folder, *words, "--importance", "size") == 2
     assert "got 'size'" in capsys.readouterr().err
+    assert len(list(folder.glob("*-efficiency-*"))) == before

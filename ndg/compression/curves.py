@@ -10,6 +10,7 @@ from torch import nn
 
 from ndg.activations.batches import Inputs, compute_batches, no_examples
 from ndg.activations.sampling import count
+from ndg.compression.examples import enough
 from ndg.compression.groups import Coupling, Group, couple
 from ndg.compression.obs import FEW, FEW_RIDGE, RIDGE, Reader, Removals, removals_of_readers
 from ndg.compression.plain import with_plain_layers
@@ -35,13 +36,14 @@ def layer_removals(
     go is `result[layer].removable()`.
 
     Raises LayerError for a layer whose units cannot be removed, with the reason, and for a network that cannot be
-    traced; DataError without examples.
+    traced; DataError without examples, or for fewer rows of activations than a layer has units.
     """
     check_model(model)
     network = with_plain_layers(model)
     loader = loader if isinstance(loader, (list, tuple)) else list(loader)
     groups = couple(network, first_inputs(loader)).select(layers)
-    found, _ = readers(network, loader, groups, options, rows)
+    found, counted = readers(network, loader, groups, options, rows)
+    enough(groups, counted)
     return curves(groups, found, count(loader))
 
 

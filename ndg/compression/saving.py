@@ -27,16 +27,28 @@ def save(network: nn.Module, inputs: Inputs, description: dict[str, Any], folder
 
     In another process: `torch.export.load("network.pt2").module()(inputs)`, with named inputs as keywords.
     """
+    make_folder(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         program, batch = exported(network, inputs)
         torch.export.save(program, folder / PROGRAM)
         tensors = {name: value.contiguous().clone() for name, value in network.state_dict().items()}
         save_file(tensors, folder / WEIGHTS)
         atomic.write(folder / DESCRIPTION, json.dumps({**description, "batch": batch}, indent=2) + "\n")
     except OSError as error:
-        raise OutputError(f"{folder} cannot be written: {error.strerror}; choose a writable folder") from error
+        raise _unwritten(folder, error) from error
     return folder
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of a network. Raises OutputError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritten(folder, error) from error
+
+
+def _unwritten(folder: Path, error: OSError) -> OutputError:
+    return OutputError(f"{folder} cannot be written: {error.strerror}; choose a writable folder")
 
 
 def exported(network: nn.Module, inputs: Inputs) -> tuple[Any, int | None]:

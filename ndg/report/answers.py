@@ -159,7 +159,8 @@ def removable(record: Document) -> Answer | None:
     if not {"original", "compressed"} <= networks.keys():
         return None
     original, smaller = networks["original"], networks["compressed"]
-    if original["accuracy_low"] <= 1 / results(record, "data").get("classes", 1):
+    low = original.get("accuracy_low")
+    if low is not None and low <= 1 / results(record, "data").get("classes", 1):
         return Answer(question, OPEN, "The network itself is no better than a guess.")
     gone = 1 - smaller["parameters"] / original["parameters"]
     control = (
@@ -168,6 +169,7 @@ def removable(record: Document) -> Answer | None:
     sentence = (
         f"{100 * gone:.0f} % of the parameters: {smaller['agreement']:.4f} [{smaller['agreement_low']:.4f}, "
         f"{smaller['agreement_high']:.4f}] of {smaller['n']:,} held-out predictions stay the same{control}."
+        + ("" if low is not None else " Without true classes nothing is known of the accuracy.")
     )
     low = smaller["agreement_low"]
     return Answer(question, YES if low >= SAME else PARTLY if low >= NEAR else NO, sentence)

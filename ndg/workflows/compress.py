@@ -18,6 +18,7 @@ from ndg.activations.digest import digest_of
 from ndg.compression.examples import agreement, explained, logits
 from ndg.compression.methods import known
 from ndg.compression.result import Compression
+from ndg.compression.saving import make_folder
 from ndg.compression.smaller import CompressSettings, compress
 from ndg.errors import ConfigError, GraphError, NDGError, RunNotFoundError
 from ndg.graph.ndg import NDG
@@ -75,6 +76,8 @@ def run(target: Target, where: Locations, request: Request, device: str = "cpu")
     network = subject.network.to(device)
     for name in request.rivals:
         known(name)
+    if request.out is not None:
+        make_folder(request.out)
     how: dict[str, Any] = {"method": request.method, "settings": request.settings, "options": options}
     with journal_of(target, where, request) as journal:
         own = {**how, **request.budget, "options": replace(options, journal=journal)}

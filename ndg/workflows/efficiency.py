@@ -9,7 +9,9 @@ from typing import Any
 
 from ndg import atomic, escape, runs
 from ndg.activations.sampling import subset
+from ndg.efficiency.importance import check_kinds
 from ndg.efficiency.measure import compare, report
+from ndg.efficiency.parts import parts_of
 from ndg.efficiency.paths import Pathways, pathways
 from ndg.efficiency.result import EfficiencyComparison, EfficiencyReport
 from ndg.efficiency.sensitivity import Curve, sensitivity
@@ -61,7 +63,8 @@ def run(
     Return the run document, the report and what was applied.
 
     The run's folder holds the table of layers, the figures, a page, and the smaller network where recommendations are
-    applied. With one report `before`, of another network, the page has both side by side.
+    applied. With one report `before`, of another network, the page has both side by side. Raises LayerError for layers
+    without weights and ConfigError for an unknown importance before a run is started.
     """
     layers = request.layers
     experiment = logged_experiment(target)
@@ -70,6 +73,8 @@ def run(
     options = RunOptions(
         batch=experiment.extract.compute_batch, threads=experiment.extract.threads, seed=experiment.seed
     )
+    parts_of(subject.network, layers or None)  # raises before a run is started
+    check_kinds(request.importance)
     calibration = subset(subject.loaders["train"], request.max_examples, experiment.seed)
     with runs.start_or_resume(request.resume, where, KIND, experiment, target.parent, device=device) as logged:
         logged.artefact(atomic.write(logged.folder / CONFIG, experiment.to_yaml()))

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 from torch.nn.utils import prune
 
-from ndg.compression import CompressSettings, compress, coupling
-from ndg.errors import BudgetError, ConfigError, LayerError
+from ndg.compression import CompressSettings, compress, coupling, layer_removals
+from ndg.errors import BudgetError, ConfigError, DataError, LayerError
 from ndg.options import RunOptions
 
 INPUTS = torch.randn(60, 6, generator=torch.Generator().manual_seed(0))
@@ -90,6 +90,12 @@ def test_an_intercept_or_an_input_that_is_not_finite_is_refused():
     inputs[3, 2] = math.nan
     with pytest.raises(LayerError, match="must be finite"):
         compressed(mlp(), inputs)
+
+
+def test_errors_of_removal_take_more_rows_than_units():
+    assert set(layer_removals(mlp(), [INPUTS[:9]])) == {"0", "2"}
+    with pytest.raises(DataError, match="the 8 units of '0' take more than 8 rows of activations; got 8"):
+        layer_removals(mlp(), [INPUTS[:8]])
 
 
 def test_networks_of_bfloat16_are_compressed():

@@ -142,6 +142,13 @@ def test_a_network_that_guesses_has_nothing_to_keep(whole, low, expected):
     assert verdict(whole, "What can be", ("compress", "networks", 0, "accuracy_low"), low) == expected
 
 
+def test_without_true_classes_the_accuracy_is_said_to_be_unknown(whole):
+    for row in whole["results"]["compress"]["networks"]:
+        del row["accuracy_low"]
+    [answer] = [each for each in answers(whole) if each.question.startswith("What can be")]
+    assert answer.sentence.endswith("Without true classes nothing is known of the accuracy.")
+
+
 def test_a_run_without_these_stages_has_no_answers():
     assert answers({"results": {}}) == []
     assert "The verdict" not in html.page(Report("nothing", {"results": {}}))
