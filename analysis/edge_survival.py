@@ -23,6 +23,7 @@ import pandas as pd
 from torch import nn
 
 import ndg
+from analysis.log import documents
 from ndg import atomic, extraction, runs
 from ndg.abstraction.edges import EdgeSettings, EdgeTrials, try_edges
 from ndg.abstraction.edges.forcing import REST
@@ -268,7 +269,7 @@ def chosen(
         for config in configs:
             for seed in seeds:
                 query = {"kind": "train", "status": "COMPLETED", "name": config, "config.seed": seed}
-                newest = log.find(query, limit=1, metrics=False)
+                newest = documents(log, query, (), limit=1)
                 if not newest:
                     raise RunNotFoundError(
                         f"{locations.store} has no completed training of {config} with seed {seed}; train it, as in "

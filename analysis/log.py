@@ -1,17 +1,24 @@
-"""Selection of runs for the scripts of this folder."""
+"""Runs of the log for the scripts of this folder, read by `Log.frame` alone."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+import pandas as pd
 
 from ndg import runs
 from ndg.errors import NDGError, RunNotFoundError
 from ndg.locations import Locations
 from ndg.report.tables import Table
+from ndg.runs.log import Log
 from ndg.runs.record import RunRecord
+
+COLUMNS: Final = ("kind", "name", "status", "parent", "folder", "device", "training_digest", "seeds", "config")
+"""Columns that every script reads."""
 
 
 def main(title: str, table: Callable[[list[RunRecord]], Table], kind: str = "align") -> int:
@@ -30,7 +37,7 @@ def main(title: str, table: Callable[[list[RunRecord]], Table], kind: str = "ali
     try:
         with runs.open(locations.store, local=locations.runs) as log:
             complete = {"kind": kind, "status": "COMPLETED"}
-            records = log.find({"$and": [complete, query]}, metrics=False)
+            records = documents(log, {"$and": [complete, query]})
         if kind == "align":
             newest = {json.dumps([run["name"], run["config"]["criterion"]]): run for run in reversed(records)}
             records = list(newest.values())
@@ -42,3 +49,43 @@ def main(title: str, table: Callable[[list[RunRecord]], Table], kind: str = "ali
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return error.exit_code
     return 0
+
+
+def documents(
+    log: Log, where: Mapping[str, Any], results: Iterable[str] = ("results",), limit: int | None = None
+) -> list[RunRecord]:
+    """The usual columns and some results of runs as documents, newest first."""
+    frame = log.frame(where, limit=limit, columns=[*COLUMNS, *results])
+    cells = {str(name): frame[name].astype(object).tolist() for name in frame}
+    ids = frame.index.tolist()
+    return [RunRecord(nested({"_id": id} | {path: cells[path][i] for path in cells})) for i, id in enumerate(ids)]
+
+
+def nested(cells: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by dotted path as dictionaries.
+
+    A dictionary without any value is left out: a frame has its columns if another run has it.
+    """
+    document: dict[str, Any] = {}
+    for path, value in cells.items():
+        *before, last = path.split(".")
+        home = document
+        for key in before:
+            if not isinstance(home.get(key), dict):
+                home[key] = {}
+            home = home[key]
+        if not isinstance(home.get(last), dict):
+            home[last] = None if _is_missing(value) else value
+    return {key: value for key, value in document.items() if value == {} or not isinstance(value, dict) or _pruned(value)}
+
+
+def _pruned(branch: dict[str, Any]) -> bool:
+    """Whether a dictionary has a value; those in it that have none are taken out."""
+    for key in [key for key, value in branch.items() if isinstance(value, dict) and value]:
+        if not _pruned(branch[key]):
+            del branch[key]
+    return any(value is not None for value in branch.values())
+
+
+def _is_missing(value: Any) -> bool:
+    return not isinstance(value, list | dict) and bool(pd.isna(value))

@@ -149,15 +149,20 @@ def queries(count: int) -> Iterator[Figure]:
                 begun = time.perf_counter()
                 use(log)
                 yield f"{name}_10k_seconds", time.perf_counter() - begun, f"of {count:,} align runs"
-        script = f"import pandas; {MEGABYTES}; before = megabytes(); from ndg import runs; "
-        script += f"runs.open({str(Path(folder) / 'ndg.db')!r}).frame(); print(megabytes() - before)"
+        script = f"import pandas\n{MEGABYTES}\nbefore = megabytes()\nfrom ndg import runs\n"
+        script += f"runs.open({str(Path(folder) / 'ndg.db')!r}).frame()\nprint(megabytes() - before)"
         used = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
         yield "frame_10k_megabytes", float(used), "growth of a process by the frame"
         size = (Path(folder) / "ndg.db").stat().st_size
         yield "kilobytes_per_run", size / count / 1e3, "in the embedded file"
 
 
-MEGABYTES = "import resource; megabytes = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3"
+MEGABYTES = """
+import re
+from pathlib import Path
+def megabytes():  # of this program: getrusage would start at the peak of the process that started it
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1e3
+"""
 
 
 def _fill(folder: Path, count: int, draw: np.random.Generator) -> list[str]:

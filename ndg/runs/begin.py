@@ -15,7 +15,7 @@ from ndg.config import Experiment
 from ndg.errors import OutputError, RunNotFoundError, check_list
 from ndg.locations import Locations
 from ndg.paths import path_of
-from ndg.runs import edits, journal
+from ndg.runs import edits, journal, long_values
 from ndg.runs.plain import now, plain
 from ndg.runs.provenance import masked, versions, whereabouts
 from ndg.runs.record import BEAT, COMPLETED, FAILED, FORMAT, INTERRUPTED, RUNNING, RunRecord, read_all, span
@@ -185,9 +185,10 @@ def _reopened(old: RunRecord, root: Path, device: str | None) -> RunRecord:
     attempts = [dict(attempt) for attempt in old["attempts"]]
     cut = {"status": old["status"], "ended": old["ended"] or old["heartbeat"], "epochs": len(old["metrics"])}
     attempts[-1] = {**cut, **attempts[-1]}
-    for field in ("results", "artefacts"):
-        if old[field]:
-            attempts[-1][field] = old[field]
+    results, files = long_values.parted(old["results"], f"results.attempt_{len(attempts)}", long_values.STEPS[1])
+    long_values.write(files, root / old.id)
+    kept = [entry for entry in old["artefacts"] if long_values.NAME.fullmatch(entry["path"])]
+    attempts[-1] |= {name: value for name, value in (("results", results), ("artefacts", old["artefacts"])) if value}
     attempts.append({"started": started} | {key: where[key] for key in ATTEMPT if key in where})
     return RunRecord(
         {
@@ -202,7 +203,7 @@ def _reopened(old: RunRecord, root: Path, device: str | None) -> RunRecord:
             "folder": str((root / old.id).resolve()),
             "attempts": attempts,
             "results": {},
-            "artefacts": [],
+            "artefacts": long_values.artefacts(files, kept),
             "nonfinite": [path for path in old["nonfinite"] if not path.startswith("results.")],
         }
     )

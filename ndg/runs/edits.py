@@ -15,14 +15,19 @@ import secrets
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ndg import atomic
+from ndg.errors import StoreError
+from ndg.runs.plain import size
 from ndg.signed_lines import read_line, signed_line
 
 FILE = "edits.jsonl"
 FIELDS = ("tags", "notes", "edits")
 """Fields of a document that edits decide."""
+
+LIMIT: Final = 50_000
+"""Bytes of all edits; notes are there twice."""
 
 Edit = dict[str, Any]
 
@@ -62,6 +67,15 @@ def fields(edits: Iterable[Edit]) -> dict[str, Any]:
             case {"note": text}:
                 notes = text
     return {"tags": list(tags), "notes": notes, "edits": every}
+
+
+def check_size(edits: list[Edit]) -> None:
+    """Raise StoreError for more tags and notes than a run document has room for."""
+    if (length := size(edits)) > LIMIT:
+        raise StoreError(
+            f"all tags and notes that a run was ever given take at most {LIMIT / 1e3:.0f} kB; with these they take "
+            f"{length / 1e3:.0f}; write a file in the run's folder, and name it in the notes"
+        )
 
 
 def read(folder: Path) -> list[Edit]:

@@ -50,14 +50,28 @@ def values(documents: Sequence[dict[str, Any]], columns: Sequence[str]) -> dict[
 
 
 def frame(ids: Sequence[str], table: dict[str, list[Any]]) -> pd.DataFrame:
-    """A row per id."""
+    """A row per id.
+
+    Whole numbers and booleans with gaps stay what they are, in columns of the kinds Int64 and boolean.
+    """
     import pandas as pd
 
-    frame = pd.DataFrame(table, index=pd.Index(ids, name="id"))
+    exact = {path: pd.array(cells, dtype=kind) for path, cells in table.items() if (kind := _kind(cells))}
+    frame = pd.DataFrame({**table, **exact}, index=pd.Index(ids, name="id"))
     for column in TIMES:
         if column in frame:
             frame[column] = pd.to_datetime(frame[column], utc=True, format="ISO8601")
     return frame
+
+
+def _kind(cells: list[Any]) -> str:
+    """The pandas kind of a column of whole numbers or of booleans with gaps; else an empty text."""
+    kinds = {type(cell) for cell in cells}
+    return (
+        {int: "Int64", bool: "boolean"}.get((kinds - {type(None)}).pop(), "")
+        if len(kinds) == 2 and None in cells
+        else ""
+    )
 
 
 def _before_number(parts: list[str]) -> list[str]:

@@ -305,6 +305,7 @@ class Log(AbstractContextManager["Log"]):
         every = edits.of(record)
         for kind, text in changes:
             every = [*every, edits.new(every, kind, text)]
+        edits.check_size(every)
         if any((record.folder / name).is_file() for name in (records.RECORD, records.EARLIER)):
             try:
                 edits.append(record.folder, every[len(edits.of(record)) :])

@@ -13,8 +13,13 @@ from typing import Any
 
 from ndg.errors import StoreError
 
-LIMIT = 12_000_000  # bytes of BSON; a server refuses 16 MiB, and a document grows after it is checked
-NUMBERS = 1_000_000  # that many in an array take 12 MB
+LIMIT = 700_000  # bytes of BSON; names of metrics, tags, notes and attempts come on top, all within 1 MB
+NUMBERS = 1_000_000  # of an array
+ROWS = 12_000_000  # bytes of all rows of a run
+APART = ("metrics", "times", "tags", "notes", "edits")
+"""Fields that lie elsewhere, or have a limit of their own."""
+PATHS = 500
+MORE = "and others"
 DEPTH = 90  # levels of one value; a server refuses documents of more than 100
 
 
@@ -30,14 +35,10 @@ def plain(value: Any, path: str = "") -> tuple[Any, list[str]]:
 
 def size(value: Any) -> int:
     """Bytes that a plain value takes in a BSON document (bsonspec.org 1.1), the largest integers as 64 bits."""
-    return _size(value if isinstance(value, dict) else {"": value})
-
-
-def _size(value: Any) -> int:
     if isinstance(value, dict):
-        return 5 + sum(2 + len(key.encode()) + _size(each) for key, each in value.items())
+        return 5 + sum(2 + len(key.encode()) + size(each) for key, each in value.items())
     if isinstance(value, list):
-        return _size({str(place): each for place, each in enumerate(value)})
+        return size({str(place): each for place, each in enumerate(value)})
     if isinstance(value, str):
         return 5 + len(value.encode())
     if isinstance(value, bool) or value is None:
@@ -45,11 +46,30 @@ def _size(value: Any) -> int:
     return 4 if isinstance(value, int) and -(2**31) <= value < 2**31 else 8
 
 
-def too_large(what: str, has: str) -> StoreError:
+def too_large(what: str, has: str, limit: str = f"a run document holds at most {LIMIT / 1e6:.2f} MB") -> StoreError:
     return StoreError(
-        f"a run document holds at most {LIMIT / 1e6:.0f} MB, and {what} {has}; write the array to a file in run.folder "
-        "and log it with run.artefact(path)"
+        f"{limit}, and {what} {has}; write the array to a file in run.folder and log it with run.artefact(path)"
     )
+
+
+def check_size(document: Mapping[str, Any], what: str) -> None:
+    """Raise StoreError for a run document that is too large, apart from its rows and edits."""
+    if not is_small(document):
+        raise too_large(what, f"would make it {_own_size(document) / 1e6:.2f}")
+
+
+def is_small(document: Mapping[str, Any]) -> bool:
+    """Whether a run document keeps the limit, apart from its rows and edits."""
+    return _own_size(document) <= LIMIT
+
+
+def shortened(paths: list[str]) -> list[str]:
+    """Paths of numbers that are not finite: the first `PATHS`, and a last word where there are more."""
+    return paths if len(paths) <= PATHS else [*paths[:PATHS], MORE]
+
+
+def _own_size(document: Mapping[str, Any]) -> int:
+    return size({name: value for name, value in document.items() if name not in APART})
 
 
 def check_key(key: Any, path: str) -> str:
@@ -115,7 +135,8 @@ def _plain(value: Any, path: str, lost: list[str], level: int) -> Any:
         return iso(value)
     if hasattr(value, "tolist"):  # numpy scalars and arrays, torch tensors
         if math.prod(getattr(value, "shape", ())) > NUMBERS:
-            raise too_large(path or "an array", f"has {'x'.join(map(str, value.shape))} numbers")
+            numbers = f"has {'x'.join(map(str, value.shape))} numbers"
+            raise too_large(path or "an array", numbers, f"an array of a run has at most {NUMBERS:,} numbers")
         return _plain(value.tolist(), path, lost, level)
     raise StoreError(
         f"a run document holds numbers, text, lists and dictionaries; got a {type(value).__name__}"

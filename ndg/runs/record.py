@@ -83,20 +83,34 @@ class RunRecord(dict[str, Any]):
         return self.folder / RECORD
 
     def figure(self, path: str) -> Any:
-        """The value at a dotted path, or None."""
+        """The value at a dotted path of the document, or None; `load` also reads files."""
         value: Any = self
         for part in path.split("."):
-            if isinstance(value, dict) and part in value:
-                value = value[part]
-            elif isinstance(value, list) and (number := whole_number(part)) is not None and number < len(value):
-                value = value[number]
-            else:
-                return None
+            value = _inside(value, part)
         return value
 
     def load(self, path: str) -> Any:
-        """The value at a dotted path; of a long list what its file has. Raises OutputError if that is damaged."""
-        return long_values.from_file(self.figure(path), self.folder)
+        """The value at a dotted path, or None; long values are read from their files.
+
+        Raises OutputError for a file that is missing or damaged.
+        """
+        value: Any = self
+        for part in path.split("."):
+            value = _inside(value, part)
+            if long_values.is_place(value):
+                value = long_values.from_file(value, self.folder)
+        return long_values.whole(value, self.folder)
+
+    def loaded(self) -> RunRecord:
+        """The record with long values of results and metrics from their files.
+
+        Raises OutputError for a file that is missing or damaged.
+        """
+        if not any(long_values.NAME.fullmatch(entry["path"]) for entry in self.get("artefacts", [])):
+            return self
+        results = long_values.whole(self["results"], self.folder)
+        rows = [long_values.whole(row, self.folder) for row in self.get("metrics", [])]
+        return RunRecord({**self, "results": results} | ({"metrics": rows} if "metrics" in self else {}))
 
     def locate(self, root: Path | None = None) -> Path:
         """The run's folder here, or under `root`. Raises RunNotFoundError."""
@@ -140,6 +154,14 @@ class RunRecord(dict[str, Any]):
         from ndg.runs.show import html
 
         return html(self)
+
+
+def _inside(value: Any, part: str) -> Any:
+    """The value of a key or an element of a list, or None."""
+    if isinstance(value, dict):
+        return value.get(part)
+    number = whole_number(part) if isinstance(value, list) else None
+    return value[number] if number is not None and number < len(value) else None
 
 
 def span(seconds: float) -> str:

@@ -27,9 +27,12 @@ from ndg.progress import log
 from ndg.runs import edits, journal, long_values, record
 from ndg.runs.journal import Journal
 from ndg.runs.keeper import Keeper
-from ndg.runs.plain import LIMIT, check_key, now, plain, size, too_large
+from ndg.runs.plain import ROWS, check_key, check_size, is_small, now, plain, shortened, size, too_large
 from ndg.runs.record import COMPLETED, FAILED, INTERRUPTED, RunRecord
 from ndg.runs.store import Store
+
+NAMES = 150_000
+"""Bytes of the names of all metrics."""
 
 
 class Run:
@@ -42,6 +45,7 @@ class Run:
         self._lock = threading.RLock()
         self._stages: set[str] = set()
         self._epochs: dict[Any, int] = {}  # rows by their epochs
+        self._names: set[str] = set()  # of metrics
         self._bytes = 0  # of rows
         self._record = RunRecord()
         self._journal: Journal | None = None
@@ -57,8 +61,8 @@ class Run:
 
     @property
     def record(self) -> RunRecord:
-        """A copy of the present document."""
-        return copy.deepcopy(self._whole())
+        """A copy of the present document, with its long values."""
+        return copy.deepcopy(self._whole()).loaded()
 
     def metric(self, row: Mapping[str, Any]) -> None:
         """Add a row of figures, in place of the same and later epochs."""
@@ -67,21 +71,29 @@ class Run:
             epoch = row.get("epoch")
             keep = rows if epoch is None else self._epochs.get(epoch, rows)
             new, lost = plain(dict(row), f"metrics.{keep}")
-            if self._bytes > LIMIT:
-                raise too_large("metrics", f"would make it {self._bytes / 1e6:.1f}")
+            if self._bytes > ROWS:
+                limit = f"the rows of a run take at most {ROWS / 1e6:.0f} MB"
+                raise too_large("metrics", f"take {self._bytes / 1e6:.1f}", limit)
+            if not new.keys() <= self._names:
+                self._check_names(new)
+            changes = self._shorten(new, keep)
             line: journal.Entry = {"row": [keep, new]}
             nonfinite = self._record["nonfinite"]
             if lost or (keep < rows and nonfinite):
                 stale = tuple(f"metrics.{i}." for i in range(keep, rows))
-                line["put"] = [[["nonfinite"], [path for path in nonfinite if not path.startswith(stale)] + lost]]
+                fresh = shortened([path for path in nonfinite if not path.startswith(stale)] + lost)
+                changes += [[["nonfinite"], fresh]] if fresh != nonfinite else []
+            if changes:
+                line["put"] = changes
             if keep < rows:
                 self._epochs = {name: i for name, i in self._epochs.items() if i < keep}
             if epoch is not None:
                 self._epochs[epoch] = keep
+            self._names.update(new)
             self._add(line)
 
     def result(self, stage: str, figures: Mapping[str, Any]) -> None:
-        """Write the figures of a stage (`trial.q.test`), once; long lists become files (`ndg.runs.long_values`)."""
+        """Write the figures of a stage (`trial.q.test`), once; long values become files (`ndg.runs.long_values`)."""
         with self._lock:
             parts = [check_key(part, f"the stage {stage!r}") for part in stage.split(".")]
             for written in sorted(self._stages):
@@ -91,14 +103,11 @@ class Run:
                         "give this result another name, or start another run"
                     )
             new, lost = plain(dict(figures), f"results.{stage}")
-            new, files = long_values.to_files(new, f"results.{stage}", self.folder)
-            changes: list[Any] = [[["results", *parts], new]]
-            if files:
-                changes.append([["artefacts"], [*self._record["artefacts"], *files]])
-            if lost:
-                changes.append([["nonfinite"], self._record["nonfinite"] + lost])
-            if (length := size({**self._record, "results": [self._record["results"], new]})) > LIMIT:
-                raise too_large("results", f"would make it {length / 1e6:.1f}")
+            lost = shortened(self._record["nonfinite"] + lost)
+            small, files = self._fitting(stage, new)
+            changes: list[Any] = [[["results", *parts], small], *files]
+            if lost != self._record["nonfinite"]:
+                changes.append([["nonfinite"], lost])
             self._add({"put": changes}, save=True)
             self._stages.add(stage)
 
@@ -118,8 +127,45 @@ class Run:
         entry = {"name": name or relative, "path": relative, "bytes": length, "sha256": digest}
         with self._lock:
             others = [old for old in self._record["artefacts"] if old["name"] != entry["name"]]
+            check_size({**self._record, "artefacts": [*others, entry]}, "artefacts")
             self._add({"put": [[["artefacts"], [*others, entry]]]}, save=True)
         return entry
+
+    def _fitting(self, stage: str, figures: dict[str, Any]) -> tuple[dict[str, Any], list[Any]]:
+        """The figures of a stage with long ones in files, and the change of artefacts. Raises StoreError."""
+        for bound in long_values.STEPS:
+            small, files = long_values.parted(figures, f"results.{stage}", bound)
+            entries = long_values.artefacts(files, self._record["artefacts"])
+            more = {"results": [self._record["results"], {stage: small}], "artefacts": entries}
+            if bound == long_values.STEPS[-1]:
+                check_size({**self._record, **more}, "results")
+            elif is_small({**self._record, **more}):
+                break
+        return small, self._written(files)
+
+    def _shorten(self, row: dict[str, Any], number: int) -> list[Any]:
+        """Move long values of a row to files; return the change of artefacts. Raises StoreError."""
+        files: long_values.Files = {}
+        for name, value in row.items():
+            if isinstance(value, dict | list | str):
+                row[name], more = long_values.parted(value, f"metrics.{number}.{name}")
+                files |= more
+        if files:
+            entries = long_values.artefacts(files, self._record["artefacts"])
+            check_size({**self._record, "artefacts": entries}, "files of long metrics")
+        return self._written(files)
+
+    def _check_names(self, row: Mapping[str, Any]) -> None:
+        if size(dict.fromkeys(self._names | row.keys(), "0")) > NAMES:
+            limit = f"the names of all metrics of a run take at most {NAMES / 1e3:.0f} kB"
+            raise too_large("a row", f"has {len(row):,} names after {len(self._names):,} others", limit)
+
+    def _written(self, files: long_values.Files) -> list[Any]:
+        """Write files of long values; return the change of artefacts."""
+        if not files:
+            return []
+        long_values.write(files, self.folder)
+        return [[["artefacts"], long_values.artefacts(files, self._record["artefacts"])]]
 
     def __enter__(self) -> Run:
         try:
@@ -161,6 +207,7 @@ class Run:
     def open(self, document: RunRecord) -> bool:
         """Begin with a document; False if its id is taken in the store."""
         document = RunRecord({**document, "log": self._store.name})
+        check_size(document, "its config")
         self._journal = Journal.create(document.folder, record.first_line(document))
         self._start_with(document)
         try:
@@ -196,6 +243,7 @@ class Run:
     def _start_with(self, document: RunRecord) -> None:
         self._record = RunRecord(journal.changed({}, record.first_line(document)))
         self._epochs, self._bytes = {}, size(document["metrics"])
+        self._names = {name for row in document["metrics"] for name in row}
         for i, row in enumerate(document["metrics"]):
             if row.get("epoch") is not None:
                 self._epochs.setdefault(row["epoch"], i)

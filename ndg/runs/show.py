@@ -97,7 +97,7 @@ def leaves(record: RunRecord, path: str, width: int | None = None) -> str:
 
     Raises UserError for a path that it does not have.
     """
-    value = record.figure(path)
+    value = record.load(path)
     if value is None:
         paths = [name for name, _ in flatten({"config": record["config"], "results": record["results"]})]
         raise UserError(f"run {record.id} has no {path!r}; {nearest(path, paths)}")

@@ -33,7 +33,7 @@ def graph_of(record: RunRecord) -> NDG:
 def _by_scores(record: RunRecord, score: str | None, most: int | None) -> NDG:
     """The graph with one score first, and only the `most` important neurons."""
     graph = graph_of(record)
-    logged = (record.figure("results.scores") or {}).values()
+    logged = (record.load("results.scores") or {}).values()
     for method in reversed([score] if score is not None else [scores["method"] for scores in logged]):
         if method in graph.scored or method == score:
             graph = foremost(graph, method)

@@ -45,7 +45,7 @@ def reported(records: Sequence[RunRecord], kind: str, path: str | Path = "") -> 
 def of_run(record: RunRecord, title: str, whole: bool = True) -> Report:
     """Report of one run; without `whole` its figures alone."""
     folder = record.folder
-    config = _text(folder / "config.yaml")
+    record, config = record.loaded(), _text(folder / "config.yaml")
     if not whole:
         return Report(title, record, config=config)
     path = folder / GRAPH

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import ndg.runs
+from analysis.log import documents, nested
 from ndg.config import Data, Experiment
 from ndg.errors import RunNotFoundError
 
@@ -96,6 +97,25 @@ def test_a_frame_has_a_row_per_run_and_a_dotted_column_per_field(log, ids):
     assert "metrics" not in frame
     assert log.frame(where={"kind": "none"}).empty
     assert log.frame()["ended"].notna().all()
+    counts = log.frame(sort="started", columns=["results.trial", "results.train.validation_accuracy"])
+    assert counts["results.trial.q.test.by_class.3.aligned"].dtype == "Int64"  # whole, though four runs have none
+    assert counts["results.trial.q.test.by_class.3.aligned"].tolist() == [pd.NA] * 4 + [10]
+    assert counts["results.train.validation_accuracy"].dtype == float
+
+
+def test_scripts_read_documents_from_a_frame_alone(log, ids):
+    records = documents(log, {"status": "COMPLETED"}, ["results"])
+    for record in records:
+        whole = log.get(record.id)
+        same = ("kind", "name", "seeds", "folder", "results", "training_digest", "device", "parent")
+        assert [record[name] for name in same] == [whole[name] for name in same]
+        assert record["config"]["data"] == whole["config"]["data"]
+    assert len(records) == 4
+    assert nested({"a.b": None, "a.c": 1, "d.e": None, "f": None, "g": {}}) == {
+        "a": {"b": None, "c": 1},
+        "f": None,
+        "g": {},
+    }
     assert list(log.metrics(ids[0])["loss"]) == [0.5]
 
 

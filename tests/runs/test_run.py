@@ -8,6 +8,8 @@ import platform
 import re
 import threading
 import time
+import uuid
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -178,9 +180,11 @@ def test_a_document_that_would_grow_too_large_is_refused_and_stays_as_it_was(uri
     with ndg.runs.start(uri, "align", experiment, root) as run:
         run.result("small", {"x": 1})
         with pytest.raises(
-            StoreError, match=r"at most 12 MB, and results would make it 13\.0; write the array to a file"
+            StoreError, match=r"at most 0\.70 MB, and results would make it 0\.75; write the array to a file"
         ):
-            run.result("large", {"text": "x" * 13_000_000})
+            run.result("l" * 750_000, {"x": 1})
+        with pytest.raises(StoreError, match=r"metrics of a run take at most 150 kB, and a row has 20,001 names after"):
+            run.metric({"epoch": 1} | dict.fromkeys(map(str, range(20_000)), 0.5))
         with pytest.raises(StoreError, match=r"and results\.large\.counts has 1001x1000 numbers; write the array"):
             run.result("large", {"counts": np.zeros((1001, 1000), np.int64)})
         assert both(uri, run)["results"] == {"small": {"x": 1}}
@@ -201,6 +205,39 @@ def test_a_long_list_of_results_is_a_file_with_a_checksum(root, experiment):
     (run.folder / place["file"]).write_text("[0]")
     with pytest.raises(OutputError, match="is damaged: its SHA-256 is"):
         record.load("results.q.curve/x")
+
+
+def test_no_document_of_a_server_is_over_one_megabyte(mongo_uri, root, experiment):
+    from bson import BSON
+    from pymongo import MongoClient
+
+    uri = f"{mongo_uri}/{uuid.uuid4().hex}"
+    name = "layer" * 10
+    with ndg.runs.start(uri, "align", experiment, root) as run:
+        for epoch in range(6):
+            run.metric({"epoch": epoch, "text": "x" * 190_000, f"{name}.{epoch}".replace(".", "-"): [1] * 15_000})
+        run.metric({})
+        for stage in range(6):
+            run.result(f"s{stage}", {"text": "x" * 190_000, "rate": 0.5, "nan": np.full(300, np.nan)})
+    before = run.record
+    with suppress(KeyboardInterrupt), ndg.runs.start(uri, "train", experiment, root) as other:
+        other.result("one", {"text": "x" * 190_000})
+        raise KeyboardInterrupt
+    with ndg.runs.resume(uri, experiment, root) as other:
+        other.result("one", {"text": "y" * 190_000})
+    with MongoClient(uri) as client:
+        database = client.get_default_database()
+        sizes = [len(BSON.encode(each)) for part in ("runs", "metrics") for each in database[part].find()]
+    assert max(sizes) < 1_000_000
+    record = both(uri, run)
+    assert record.loaded() == before
+    assert record["results"]["s5"]["rate"] == 0.5
+    assert record.load("results.s5.text") == "x" * 190_000
+    assert record["metrics"][-1] == {}
+    assert record["nonfinite"][-1] == "and others"
+    resumed = both(uri, other)
+    assert resumed.load("attempts.0.results.one.text") == "x" * 190_000
+    assert len(resumed["artefacts"]) == 1
 
 
 def test_no_password_is_written_anywhere(root: Path, mongo_uri: str, monkeypatch: pytest.MonkeyPatch):
