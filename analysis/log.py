@@ -76,7 +76,7 @@ def nested(cells: Mapping[str, Any]) -> dict[str, Any]:
             home = home[key]
         if not isinstance(home.get(last), dict):
             home[last] = None if _is_missing(value) else value
-    return {key: value for key, value in document.items() if value == {} or not isinstance(value, dict) or _pruned(value)}
+    return {key: value for key, value in document.items() if not isinstance(value, dict) or not value or _pruned(value)}
 
 
 def _pruned(branch: dict[str, Any]) -> bool:

@@ -56,7 +56,9 @@ def frame(ids: Sequence[str], table: dict[str, list[Any]]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    exact = {path: pd.array(cells, dtype=kind) for path, cells in table.items() if (kind := _kind(cells))}
+    exact: dict[str, Any] = {
+        path: pd.Series(cells, ids, kind) for path, cells in table.items() if (kind := _kind(cells))
+    }
     frame = pd.DataFrame({**table, **exact}, index=pd.Index(ids, name="id"))
     for column in TIMES:
         if column in frame:
@@ -64,7 +66,7 @@ def frame(ids: Sequence[str], table: dict[str, list[Any]]) -> pd.DataFrame:
     return frame
 
 
-def _kind(cells: list[Any]) -> str:
+def _kind(cells: list[Any]) -> Any:
     """The pandas kind of a column of whole numbers or of booleans with gaps; else an empty text."""
     kinds = {type(cell) for cell in cells}
     return (

@@ -184,8 +184,8 @@ def long_results(make: Make) -> None:
             for name, pair in pairs.items():
                 for stage, value in zip(("short", "long"), pair, strict=True):
                     logged.result(f"{stage}.{name}", {"value": value})
-            for stage in range(3):
-                logged.result(f"more.{stage}", {"value": text, "n": stage})
+            for number in range(3):
+                logged.result(f"more.{number}", {"value": text, "n": number})
         record = RunRecord(store.find({"_id": logged.id})[0])
         for name, pair in pairs.items():
             path = f"{name}.value{'.inner.text' if name == 'deep' else ''}"
