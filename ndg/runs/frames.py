@@ -56,10 +56,11 @@ def frame(ids: Sequence[str], table: dict[str, list[Any]]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    exact: dict[str, Any] = {
-        path: pd.Series(cells, ids, kind) for path, cells in table.items() if (kind := _kind(cells))
-    }
-    frame = pd.DataFrame({**table, **exact}, index=pd.Index(ids, name="id"))
+    columns: dict[str, Any] = dict(table)
+    for path, cells in table.items():
+        if kind := _kind(cells):
+            columns[path] = pd.array(cells, dtype=kind)
+    frame = pd.DataFrame(columns, index=pd.Index(ids, name="id"))
     for column in TIMES:
         if column in frame:
             frame[column] = pd.to_datetime(frame[column], utc=True, format="ISO8601")
@@ -69,11 +70,7 @@ def frame(ids: Sequence[str], table: dict[str, list[Any]]) -> pd.DataFrame:
 def _kind(cells: list[Any]) -> Any:
     """The pandas kind of a column of whole numbers or of booleans with gaps; else an empty text."""
     kinds = {type(cell) for cell in cells}
-    return (
-        {int: "Int64", bool: "boolean"}.get((kinds - {type(None)}).pop(), "")
-        if len(kinds) == 2 and None in cells
-        else ""
-    )
+    return "Int64" if kinds == {int, type(None)} else "boolean" if kinds == {bool, type(None)} else ""
 
 
 def _before_number(parts: list[str]) -> list[str]:
