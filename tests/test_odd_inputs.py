@@ -46,6 +46,7 @@ ROOT = Path(__file__).parent.parent
         ("mining.pairs={a: b}", r"mining.pairs must be all, between, within, or a list of pairs of layer names; got"),
         ("extract.layers={a: 1}", r"extract.layers must be one text or a list of texts; got \{'a': 1\}; write it as"),
         ("data.columns=[[a], [b]]", r"data.columns must be one text or a list of texts"),
+        ("trial.interventions=[Q,Q]", r"trial\.interventions must be names, each once; got \['Q', 'Q'\]"),
         ("trial.splits=[test,test]", r"trial\.splits must be at least one split, each once; got \['test', 'test'\]"),
         ('name="\\0"', r"name must be Unicode text without NUL and unpaired surrogates"),
         ("name=" + "[" * 500, r"at most 32 levels and 100,000 values; the override of name has more"),

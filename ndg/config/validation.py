@@ -117,6 +117,7 @@ RULES: dict[str, Rule] = {
     "extract.quantile": _inside("(0, 1)"),
     "mining.pairs": ("all, between, within, or a list of pairs of layer names", _is_pairs),
     "trial.splits": ("at least one split, each once", lambda names: 0 < len(names) == len(set(names))),
+    "trial.interventions": ("names, each once", lambda names: len(names) == len(set(names))),
     "trial.beta": _inside("(0, 1]", ", a recall"),
     "trial.pool": _at_least(2, " examples"),
     "trial.at_least": _inside("(0, 1)", ", a precision"),

@@ -36,23 +36,29 @@ def read(folder: Path, settings: Data) -> Pool:
     if inputs.ndim not in (2, 4) or labels.ndim != 1 or len(inputs) != len(labels):
         rule = (
             f"one label per image of 2 or 3 axes, or per row of a table; got shapes {inputs.shape} and {labels.shape}"
-            + (": use labels.argmax(1) of one column per class" if labels.ndim == 2 else "")
+            + (": use labels[0]" if labels.ndim == 2 and len(labels) == 1 else "")
+            + (": use labels.argmax(1) of one column per class" if labels.ndim == 2 and len(labels) > 1 else "")
         )
     elif not whole or first < 0 or last - start >= max(1, len(labels)):
-        rule = (
-            f"labels that are whole numbers from 0; got {labels.dtype}{_range(labels)}: number them by "
-            "numpy.unique(labels, return_inverse=True)[1]"
+        unknown = labels.dtype.kind == "f" and not np.isfinite(labels).all()
+        rule = f"labels that are whole numbers from 0; got {labels.dtype}{_range(labels)}: " + (
+            "leave out examples without a label"
+            if unknown
+            else "number them by numpy.unique(labels, return_inverse=True)[1]"
         )
+    elif 0 in inputs.shape[1:]:
+        rule = f"inputs with at least one value; got shape {inputs.shape}"
     elif not table and inputs.shape[3] in CHANNELS and inputs.shape[1] not in CHANNELS:
         rule = f"images with their channels first; got shape {inputs.shape}: use numpy.moveaxis(images, 3, 1)"
     elif table and not _finite(inputs):
-        rule = f"rows of finite numbers that fit into 32 bits; got {inputs.dtype}{_range(inputs)}"
+        rule = f"rows of finite numbers that fit into 32 bits; got {inputs.dtype}{_range(inputs)}: fill in missing ones"
     elif (
         not table
         and inputs.dtype != np.uint8
         and (not np.issubdtype(inputs.dtype, np.floating) or not ((inputs >= 0) & (inputs <= 1)).all())
     ):
-        rule = f"pixels as bytes or as numbers in [0, 1]; got {inputs.dtype} from {inputs.min()} to {inputs.max()}"
+        span = f"{inputs.dtype} from {inputs.min()} to {inputs.max()}"
+        rule = f"pixels as bytes or as numbers in [0, 1]; got {span}: scale them, such as inputs / 255"
     if rule:
         raise DataError(f"{folder} must contain {rule}; write {' and '.join(FILES)} again with numpy.save")
     names = tuple(map(str, range(start, last + 1)))
@@ -64,7 +70,7 @@ def read(folder: Path, settings: Data) -> Pool:
 
 def _finite(rows: np.ndarray) -> bool:
     """Whether all values are real numbers within float32."""
-    real = np.issubdtype(rows.dtype, np.floating) or np.issubdtype(rows.dtype, np.integer)
+    real = rows.dtype.kind in "biuf"
     return real and bool((np.abs(rows.astype(np.float64)) <= np.finfo(np.float32).max).all())
 
 
@@ -81,4 +87,9 @@ def _array(path: Path) -> np.ndarray:
         return array
     except (OSError, ValueError, EOFError, SyntaxError, TokenError, OverflowError, TypeError, MemoryError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if reason.startswith("Object arrays"):
+            raise DataError(
+                f"{path} must be a whole array of numbers; it has Python objects, which are not read; convert it by "
+                "array.astype(numpy.float32), or numbers of classes by numpy.unique, and write it again"
+            ) from error
         raise DataError(f"{path} must be a whole array written by numpy.save; {reason}; write it again") from error

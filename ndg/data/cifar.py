@@ -44,7 +44,7 @@ def cifar100(folder: Path, settings: Data) -> Pool:
 def _read(name: str, meta: Path, batches: list[Path], test: Path, keys: tuple[str, str, int]) -> Pool:
     names_key, labels_key, classes = keys
     class_names = _dictionary(meta).get(names_key)
-    if isinstance(class_names, list):
+    if isinstance(class_names, list | tuple):
         class_names = [_text(name) for name in class_names]
     if not (isinstance(class_names, list) and len(class_names) == classes and all(type(n) is str for n in class_names)):
         got = _kind(class_names, str)
@@ -67,6 +67,7 @@ def _batch(
         raise DataError(f"{path} must have bytes of shape (images, {np.prod(SHAPE)}) as 'data'; got {got}; {PLAIN}")
     if (array := _array(labels)) is not None and array.ndim == 1:
         labels = array.tolist()
+    labels = list(labels) if isinstance(labels, tuple) else labels
     if not (isinstance(labels, list) and all(type(label) is int and abs(label) < 2**31 for label in labels)):
         raise DataError(f"{path} must have a list of whole numbers as {key!r}; got {_kind(labels, int)}; {PLAIN}")
     numbers = np.array(labels, np.int64)
@@ -101,6 +102,7 @@ ADMITTED: dict[str, Callable[..., Any]] = {
     "numpy._core.numeric._frombuffer": _Record,
     "numpy.ndarray": _Record,
     "numpy.dtype": _Record,
+    "collections.OrderedDict": dict,
     "_codecs.encode": _encoded,
     "__builtin__.bytes": lambda: b"",
 }

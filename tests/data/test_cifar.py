@@ -3,6 +3,7 @@
 import os
 import pickle
 import tracemalloc
+from collections import OrderedDict
 from functools import partial
 
 import numpy as np
@@ -76,6 +77,16 @@ def test_labels_of_a_batch_may_be_an_array(tmp_path, kind):
     for path in tmp_path.glob("*_batch*"):
         value = pickle.loads(path.read_bytes(), encoding="latin1")
         path.write_bytes(pickle.dumps({**value, "labels": np.array(value["labels"], kind)}, 5))
+    assert data.load(Data(name="cifar10", dir=str(tmp_path))).digest == expected
+
+
+def test_ordered_dictionaries_and_tuples_are_records(tmp_path):
+    fixtures.write_cifar10(tmp_path, TRAIN, TEST)
+    expected = data.load(Data(name="cifar10", dir=str(tmp_path))).digest
+    for path in tmp_path.iterdir():
+        value = OrderedDict(pickle.loads(path.read_bytes(), encoding="latin1"))
+        value |= {key: tuple(value[key]) for key in ("labels", "label_names") if key in value}
+        path.write_bytes(pickle.dumps(value, 4))
     assert data.load(Data(name="cifar10", dir=str(tmp_path))).digest == expected
 
 

@@ -75,6 +75,9 @@ def test_labels_beyond_64_bits_keep_their_names(tmp_path):
         ),
         (np.zeros((30, 4, 4)), np.where(LABELS == 1, np.nan, LABELS), "whole numbers from 0; got float64 from nan"),
         (np.zeros((30, 4, 4)), np.eye(3)[LABELS], r"one label per image.*use labels\.argmax\(1\) of one column"),
+        (np.zeros((30, 4)), LABELS[None], r"one label per image.*use labels\[0\]; write"),
+        (np.zeros((30, 0)), LABELS, r"inputs with at least one value; got shape \(30, 0\)"),
+        (np.zeros((30, 4)), np.where(LABELS == 1, np.nan, LABELS), "nan: leave out examples without a label; write"),
         (np.zeros((30, 8, 8, 3)), LABELS, r"channels first; got shape \(30, 8, 8, 3\): use numpy\.moveaxis"),
         (np.full((30, 4, 4), 16.0), LABELS, r"pixels as bytes or as numbers in \[0, 1\]; got float64 from 16\.0"),
         (np.full((30, 4, 4), np.nan), LABELS, r"pixels as bytes or as numbers in \[0, 1\].*nan"),
@@ -96,8 +99,14 @@ def test_a_damaged_array_is_named(tmp_path):
         with pytest.raises(DataError, match=r"inputs\.npy must be a whole array written by numpy\.save"):
             data.load(config)
     np.save(tmp_path / "inputs.npy", np.array([{}], dtype=object), allow_pickle=True)
-    with pytest.raises(DataError, match=r"inputs\.npy must be a whole array"):
+    with pytest.raises(DataError, match=r"inputs\.npy must be a whole array of numbers; it has Python objects.*astype"):
         data.load(config)
+
+
+def test_a_table_of_booleans_is_a_table_of_0_and_1(tmp_path):
+    rows = np.arange(120).reshape(30, 4) % 3 > 0
+    digests = {data.load(write(tmp_path, values, LABELS)).digest for values in (rows, rows.astype(np.float32))}
+    assert len(digests) == 1
 
 
 def test_missing_folder_and_files_are_named_with_the_remedy(tmp_path):
