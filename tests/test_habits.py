@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -96,6 +98,28 @@ def test_the_wheel_says_that_it_is_typed():
     files = {file.distribution_path for file in builder.recurse_included_files()}
     assert {"ndg/py.typed", "ndg/__init__.py", "ndg/testing/__init__.py"} <= files
     assert not [file for file in files if file.startswith(("tests/", "tools/", "benchmarks/"))]
+
+
+def test_the_sdist_has_all_that_the_wheel_is_made_of():
+    """A wheel is also made from the sdist, whose patterns once left out `ndg/runs`."""
+    sdist = pytest.importorskip("hatchling.builders.sdist").SdistBuilder(str(ROOT))
+    files = {Path(file.path).relative_to(ROOT) for file in sdist.recurse_included_files()}
+    missing = {path.relative_to(ROOT) for path in (ROOT / "ndg").rglob("*.py")} - files
+    assert not missing
+    assert {Path("configs/digits_mlp.yaml"), Path("README.md"), Path("LICENSE"), Path("pyproject.toml")} <= files
+    assert not [file for file in files if file.parts[0] in ("runs", "build", "dist")]
+
+
+@pytest.mark.skipif(find_spec("twine") is None, reason="twine is no requirement of the tests; the workflow runs it")
+def test_twine_passes_the_wheel_and_the_sdist(tmp_path):
+    check = importlib.import_module("twine.commands.check")
+    for kind in ("sdist", "wheel"):
+        module = pytest.importorskip(f"hatchling.builders.{kind}")
+        builder = getattr(module, f"{kind.title()}Builder")(str(ROOT))
+        assert list(builder.build(directory=str(tmp_path), versions=["standard"]))
+    files = sorted(map(str, tmp_path.iterdir()))
+    assert len(files) == 2
+    assert not check.check(files, strict=True)
 
 
 def test_the_environment_of_conda_has_the_lock_and_a_python_that_is_supported():
