@@ -45,6 +45,7 @@ FILES = {
     "docs/mining.md": {"bits.ndg", "graph.graphml", "edges.parquet"},
     "docs/own_network.md": set(),
     "docs/causal.md": set(),
+    "docs/gallery.md": set(),
     "docs/howto/channels_heads.md": set(),
     "docs/howto/pictures.md": set(),
     "docs/howto/run_log.md": set(),
