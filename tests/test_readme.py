@@ -8,11 +8,15 @@ import re
 import runpy
 import shlex
 import tarfile
+from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
+import ndg
 from ndg import config
 from ndg.causal.accuracy import BITS, FITTED, WITHOUT_INTERVENTION, AccuracyRow, InterchangeAccuracy
 from ndg.commands import parser
@@ -72,6 +76,37 @@ def test_the_examples_of_a_page_run_one_after_the_other(name, tmp_path, monkeypa
         assert (tmp_path / file).stat().st_size > 100
     if "ndg.pdf" in FILES[name]:
         assert (tmp_path / "ndg.pdf").read_bytes().startswith(b"%PDF")
+
+
+LINES = {
+    name: re.findall(r"^    ((?:\w+ = )?(?:ndg\.|graph\.|fitness\(|from ndg).*)$", page, flags=re.MULTILINE)
+    for name, page in PAGES.items()
+    if name.startswith("docs/importance/")
+}
+
+
+@pytest.fixture(scope="module")
+def subject():
+    """Names that the pages of scores use: a network, its data and a graph."""
+    torch.manual_seed(0)
+    encoder = nn.Sequential(OrderedDict(conv=nn.Conv2d(1, 3, 3), act=nn.ReLU()))
+    layers = {"encoder": encoder, "layer": nn.Conv2d(3, 4, 3), "flat": nn.Flatten(), "out": nn.Linear(16, 3)}
+    net = nn.Sequential(OrderedDict(layers)).eval()
+    x = torch.randn(24, 1, 6, 6)
+    data = [(x, net(x).argmax(dim=1))]
+    graph = ndg.mine(ndg.extract(net, data, layers=["encoder.act"]), alpha=1.5)
+    return {"ndg": ndg, "net": net, "model": net, "data": data, "loader": data, "graph": graph}
+
+
+@pytest.mark.parametrize("name", [name for name, lines in LINES.items() if lines])
+def test_the_lines_of_a_page_of_scores_run(name, subject):
+    names = dict(subject)
+    for line in LINES[name]:
+        exec(compile(line, name, "exec"), names)
+
+
+def test_there_are_lines_of_scores():
+    assert sum(map(len, LINES.values())) >= 20
 
 
 def test_every_page_with_an_example_says_what_it_writes():
