@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ndg import atomic
-from ndg.errors import StoreError
+from ndg.errors import UserError
 from ndg.runs.plain import size
 from ndg.signed_lines import read_line, signed_line
 
@@ -70,9 +70,9 @@ def fields(edits: Iterable[Edit]) -> dict[str, Any]:
 
 
 def check_size(edits: list[Edit]) -> None:
-    """Raise StoreError for more tags and notes than a run document has room for."""
+    """Raise UserError for more tags and notes than a run document has room for."""
     if (length := size(edits)) > LIMIT:
-        raise StoreError(
+        raise UserError(
             f"all tags and notes that a run was ever given take at most {LIMIT / 1e3:.0f} kB; with these they take "
             f"{length / 1e3:.0f}; write a file in the run's folder, and name it in the notes"
         )

@@ -128,7 +128,7 @@ class Run:
         with self._lock:
             others = [old for old in self._record["artefacts"] if old["name"] != entry["name"]]
             check_size({**self._record, "artefacts": [*others, entry]}, "artefacts")
-            self._add({"put": [[["artefacts"], [*others, entry]]]}, save=True)
+            self._add({"put": [[["artefacts"], [*others, entry]]]})
         return entry
 
     def _fitting(self, stage: str, figures: dict[str, Any]) -> tuple[dict[str, Any], list[Any]]:

@@ -11,7 +11,7 @@ import pytest
 import ndg.runs
 from analysis.log import documents, nested
 from ndg.config import Data, Experiment
-from ndg.errors import RunNotFoundError
+from ndg.errors import RunNotFoundError, UserError
 
 
 @pytest.fixture
@@ -161,3 +161,10 @@ def test_files_are_found_where_the_run_made_them_or_under_a_root(log, ids, root:
         RunNotFoundError, match=rf"the files of run {ids[0]} are on .* in {run.folder}, and not here; copy"
     ):
         run.locate()
+
+
+def test_tags_and_notes_have_a_limit_and_stay_as_they_were(log, ids):
+    log.note("last", "short")
+    with pytest.raises(UserError, match=r"tags and notes .* take at most 50 kB; with these they take 60; write a file"):
+        log.note("last", "x" * 60_000)
+    assert log.get("last")["notes"] == "short"
