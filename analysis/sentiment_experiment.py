@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,7 @@ LEAST = 2
 """Sentences in which a word has to be."""
 CLEAR = 0.9
 """Share of the larger part from which a unit serves one sentiment."""
-IDS, MASK = "input_ids", "attention_mask"
+IDS, MASK, LABELS = "input_ids", "attention_mask", "labels"
 NOTE = (
     "share: of the absolute conductance of a unit for the positive logit, over sentences, the part of its larger sign. "
     "one sentiment: units whose share is at least 0.9; positive, negative: those units by sign."
@@ -112,7 +112,7 @@ def measured(run: Run, layer: str, quick: bool, threads: int = 1) -> dict[str, A
     if tokenizer is None:
         raise DataError(f"the sentiment experiment is of texts; {run.network} has other inputs; take sst2_small")
     sentences = list(some(run, "test", count))
-    single = [_row(batch, place) for batch in sentences for place in range(len(batch[1]))]
+    single = [row for batch in sentences for row in rows_of(batch)]
     values = divided(run.model, single, layer, n_steps, threads)
     untrained = divided(reinitialised(run.model, run.seed).model, single, layer, n_steps, threads)
     rows = [
@@ -134,10 +134,14 @@ def measured(run: Run, layer: str, quick: bool, threads: int = 1) -> dict[str, A
     return {"division": rows, "words": words, "words_line": line, "note": NOTE}
 
 
-def _row(batch: Any, place: int) -> Any:
-    """One example of a batch, as a batch."""
-    inputs, labels = batch
-    return {key: column[place : place + 1] for key, column in inputs.items()}, labels[place : place + 1]
+def rows_of(batch: Any) -> list[tuple[dict[str, Any], Any]]:
+    """The examples of a batch of texts, each as a batch (inputs, labels) without padding."""
+    columns = dict(batch) if isinstance(batch, Mapping) else {**batch[0], LABELS: batch[1]}
+    labels, rows = columns.pop(LABELS), []
+    for place, length in enumerate(columns[MASK].sum(dim=1).tolist()):
+        inputs = {name: column[place : place + 1, :length] for name, column in columns.items()}
+        rows.append((inputs, labels[place : place + 1]))
+    return rows
 
 
 def work(args: argparse.Namespace, runs: list[Run]) -> Tables:

@@ -185,16 +185,17 @@ def test_units_serve_one_sentiment_or_both():
 def test_words_of_a_unit_are_those_of_its_conductance():
     import torch
 
-    from analysis.sentiment_experiment import divided, strongest_words
+    from analysis.sentiment_experiment import divided, rows_of, strongest_words
     from ndg.config.networks import Bert
     from ndg.data.inputs import TEXT, Form
     from ndg.models import build
 
     model = build(Bert(width=8, depth=1, heads=2, mlp=16, latent=4, dropout=0.0), Form(TEXT, (4,), 12, 0), 2, 0)
     ids = torch.tensor([[1, 5, 6, 0], [1, 7, 6, 5]])
-    sentences = [
-        ({"input_ids": row[None], "attention_mask": (row != 0).long()[None]}, torch.tensor([1])) for row in ids
-    ]
+    columns = {"input_ids": ids, "attention_mask": (ids != 0).long()}
+    sentences = rows_of((columns, torch.tensor([1, 0])))
+    assert [inputs["input_ids"].tolist() for inputs, _ in sentences] == [[[1, 5, 6]], [[1, 7, 6, 5]]]
+    assert [inputs["attention_mask"].numel() for inputs, _ in rows_of(columns | {"labels": ids[:, 0]})] == [3, 4]
     shares = divided(model, sentences, model.latent_layer, 4, 1)
     assert shares.shape == (2, 4)
 
