@@ -138,6 +138,7 @@ def rows_of(batch: Any) -> list[tuple[dict[str, Any], Any]]:
     """The examples of a batch of texts, each as a batch (inputs, labels) without padding."""
     columns = dict(batch) if isinstance(batch, Mapping) else {**batch[0], LABELS: batch[1]}
     labels, rows = columns.pop(LABELS), []
+    columns = {name: column for name, column in columns.items() if column.shape == columns[IDS].shape}
     for place, length in enumerate(columns[MASK].sum(dim=1).tolist()):
         inputs = {name: column[place : place + 1, :length] for name, column in columns.items()}
         rows.append((inputs, labels[place : place + 1]))

@@ -195,7 +195,9 @@ def test_words_of_a_unit_are_those_of_its_conductance():
     columns = {"input_ids": ids, "attention_mask": (ids != 0).long()}
     sentences = rows_of((columns, torch.tensor([1, 0])))
     assert [inputs["input_ids"].tolist() for inputs, _ in sentences] == [[[1, 5, 6]], [[1, 7, 6, 5]]]
-    assert [inputs["attention_mask"].numel() for inputs, _ in rows_of(columns | {"labels": ids[:, 0]})] == [3, 4]
+    assert [
+        inputs["attention_mask"].numel() for inputs, _ in rows_of(columns | {"labels": ids[:, 0], "index": ids[:, 0]})
+    ] == [3, 4]
     shares = divided(model, sentences, model.latent_layer, 4, 1)
     assert shares.shape == (2, 4)
 
