@@ -17,6 +17,9 @@ KEPT = 0.9
 SIGNIFICANT = 0.05
 """Corrected p-value below which a difference counts."""
 
+TINY = 1e-300
+"""Smallest p-value that is shown."""
+
 
 def survives(figures: Figures) -> bool:
     """Whether enough correct predictions survive binarising alone."""
@@ -87,10 +90,15 @@ def _rates(figures: Figures) -> str:
         words += f"; {kept / figures['n']:.3f} kept by binarising alone"
     if p is not None:
         tests = figures.get("selectivity_tests", 1)
-        corrected = f", {figures['selectivity_p_holm']:.2g} corrected for {tests} interventions (Holm)"
-        words += f"; exact paired p = {p:.2g}{corrected if tests > 1 else ''}"
+        corrected = f", {_p(figures['selectivity_p_holm'], '')} corrected for {tests} interventions (Holm)"
+        words += f"; exact paired p {_p(p, '= ')}{corrected if tests > 1 else ''}"
     return words
 
 
 def _changed(figures: Figures) -> float | None:
     return figures.get("controls", {}).get(figures.get("selectivity_control"), {}).get("neurons_changed")
+
+
+def _p(value: float, equal: str) -> str:
+    """A p-value; one that no float holds is below the smallest shown."""
+    return f"{equal}{value:.2g}" if value >= TINY else f"< {TINY:g}"

@@ -89,6 +89,8 @@ def test_a_verdict_is_corrected_for_the_interventions_of_the_run(figures):
     assert better(figures) is False
     assert "is not better" in verdict(figures)
     assert verdict(figures).endswith("exact paired p = 0.02, 0.06 corrected for 3 interventions (Holm).")
+    figures |= {"selectivity_p": 0.0, "selectivity_p_holm": 0.0}
+    assert verdict(figures).endswith("exact paired p < 1e-300, < 1e-300 corrected for 3 interventions (Holm).")
     assert better(figures | {"selectivity_p_holm": 0.04}) is True
 
 
