@@ -6,14 +6,17 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
 
 from ndg import runs
-from ndg.errors import NDGError, RunNotFoundError
+from ndg.errors import NDGError, OutputError, RunNotFoundError
 from ndg.locations import Locations
+from ndg.progress import log as messages
 from ndg.report.tables import Table
+from ndg.runs import long_values
 from ndg.runs.log import Log
 from ndg.runs.record import RunRecord
 
@@ -54,11 +57,20 @@ def main(title: str, table: Callable[[list[RunRecord]], Table], kind: str = "ali
 def documents(
     log: Log, where: Mapping[str, Any], results: Iterable[str] = ("results",), limit: int | None = None
 ) -> list[RunRecord]:
-    """The usual columns and some results of runs as documents, newest first."""
+    """The usual columns and some results of runs as documents, newest first.
+
+    A run whose long values cannot be read is left out with a warning.
+    """
     frame = log.frame(where, limit=limit, columns=[*COLUMNS, *results])
     cells = {str(name): frame[name].astype(object).tolist() for name in frame}
-    ids = frame.index.tolist()
-    return [RunRecord(nested({"_id": id} | {path: cells[path][i] for path in cells})) for i, id in enumerate(ids)]
+    records = []
+    for place, id in enumerate(frame.index.tolist()):
+        record = nested({"_id": id} | {path: cells[path][place] for path in cells})
+        try:
+            records.append(RunRecord(long_values.whole(record, Path(record["folder"]))))
+        except OutputError as error:
+            messages.warning("run %s is left out: %s", id, error)
+    return records
 
 
 def nested(cells: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from analysis import filter_experiment, sentiment_experiment
 from analysis.data_at_hand import Data
 from analysis.exhibit_tables import Records
 from analysis.exhibits import EXHIBITS, FILTERS, NOT_AT_HAND, SENTIMENT, Exhibit
+from analysis.log import documents
 from ndg import atomic, config, escape, runs
 from ndg.cli import main as ndg
 from ndg.errors import NDGError, UserError, nearest
@@ -180,7 +181,7 @@ def section(exhibit: Exhibit, records: Records, out: Path) -> str:
 def logged(exhibit: Exhibit, where: Locations) -> Records:
     """Runs of the log from which an exhibit is made."""
     with runs.open(where.store, local=where.runs) as log:
-        return exhibit.of(log.find({"kind": exhibit.kind, "status": "COMPLETED"}, metrics=False))
+        return exhibit.of(documents(log, {"kind": exhibit.kind, "status": "COMPLETED"}))
 
 
 def of_data(records: Records, data: Data) -> Records:
@@ -227,7 +228,7 @@ def _trainings(name: str, seed: str, where: Locations, settings: list[str]) -> R
     training = config.load(config.configs()[name], [*settings, f"seed={seed}"])
     query = {"kind": "train", "status": "COMPLETED", "training_digest": training.training_digest}
     with runs.open(where.store, local=where.runs) as log:
-        return log.find({**query, "seeds.seed": int(seed)}, limit=1, metrics=False)
+        return documents(log, {**query, "seeds.seed": int(seed)}, limit=1)
 
 
 def experiment(command: str, name: str, settings: list[str], plan: Plan) -> None:

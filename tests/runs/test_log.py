@@ -111,6 +111,13 @@ def test_scripts_read_documents_from_a_frame_alone(log, ids):
         assert [record[name] for name in same] == [whole[name] for name in same]
         assert record["config"]["data"] == whole["config"]["data"]
     assert len(records) == 4
+    with ndg.runs.start(log.store, "sweep", Experiment(), log.get("last").folder.parent) as run:
+        run.result("sweep", {"rows": ["x" * 200_000]})
+    [record] = documents(log, {"kind": "sweep"})
+    assert record["results"]["sweep"]["rows"] == ["x" * 200_000]
+    for path in (run.folder / "results").iterdir():
+        path.unlink()
+    assert documents(log, {"kind": "sweep"}) == []
     assert nested({"a.b": None, "a.c": 1, "d.e": None, "f": None, "g": {}}) == {
         "a": {"b": None, "c": 1},
         "f": None,
