@@ -72,6 +72,7 @@ def test_a_pruning_is_a_run_with_its_network_and_tables(words, folder, capsys):
         (["--share", "-0.1"], "a share inside (0, 1)"),
         (["--share", "0.9"], "leaves 1 of 6 in 'encoder.pre'"),
         (["--layers", "encoder.fc9"], "nearest: encoder.fc1"),
+        (["--share", "1e-7", "--unstructured"], "a pruning takes at least one weight; share=1e-07 is less than one of"),
         (["--steps", "0"], "in at least 1 step"),
     ],
 )

@@ -24,7 +24,7 @@ from ndg.compression.groups import Group
 from ndg.compression.schedule import shares
 from ndg.compression.surgery import Units, narrowed, original, without
 from ndg.compression.unit_fitness import RANDOM, check_method, unit_fitness
-from ndg.compression.weight_masks import Masks, apply, held, lowest_weights, weight_fitness, weighted_modules
+from ndg.compression.weight_masks import Masks, apply, check_cut, held, lowest_weights, weight_fitness, weighted_modules
 from ndg.config import Experiment
 from ndg.config.schema import Apoptosis
 from ndg.data.examples import Examples, Splits
@@ -216,8 +216,7 @@ class _Work:
         self.loader.extend(self.splits.train[torch.from_numpy(rows)].loader(self.batch))
         if self.settings.unstructured:
             self.layers.extend(weighted_modules(self.network, list(self.settings.layers)))
-            if not self.layers:
-                raise ConfigError("single weights are pruned in dense layers and convolutions; this network has none")
+            check_cut(self.network, self.layers, self.settings.share, self.settings.ranked)
         else:
             self.groups.update(self.coupled())
             units = {name: group.units for name, group in self.groups.items()}

@@ -14,7 +14,7 @@ from ndg import seeds
 from ndg.compression.blocks import WEIGHTS
 from ndg.compression.choice import part_of
 from ndg.compression.unit_fitness import RANDOM, check_method, score_keys
-from ndg.errors import LayerError
+from ndg.errors import ConfigError, LayerError
 from ndg.importance.evaluation.spec import fitting, parse, scored
 from ndg.importance.methods import snip
 from ndg.importance.settings import Settings
@@ -37,6 +37,20 @@ def weighted_modules(model: nn.Module, layers: Sequence[str] = ()) -> list[str]:
                 f"{', '.join(paths) or 'none'}"
             )
     return list(layers) or paths
+
+
+def check_cut(model: nn.Module, layers: Sequence[str], share: float, scope: str) -> None:
+    """Raise ConfigError for a network without weights to prune, or for a share that takes none."""
+    modules: list[Any] = [model.get_submodule(layer) for layer in layers]
+    counts = [module.weight.numel() for module in modules]
+    if not counts:
+        raise ConfigError("single weights are pruned in dense layers and convolutions; this network has none")
+    largest = sum(counts) if scope == "all" else max(counts)
+    if not part_of(share, largest):
+        raise ConfigError(
+            f"a pruning takes at least one weight; share={share:g} is less than one of {largest:,}; take at least "
+            f"{1 / largest:.3g}"
+        )
 
 
 def weight_fitness(

@@ -36,7 +36,7 @@ STAGES_NOTE = "Agreement of predictions and R² of the original's logits: {n} va
 NETWORKS_NOTE = (
     "On held-out examples, which chose nothing; intervals 95 % (Wilson). The controls lose as many units of the same "
     "layers. untrained: a re-initialised network with itself, which agrees the more, the fewer classes it predicts. "
-    "FLOPs are of one example, seconds of one batch, as measured."
+    "FLOPs are of one example, seconds of one batch, as measured; latency is that time over the original's, in turns."
 )
 
 
