@@ -172,7 +172,8 @@ class _Surgeon:
         rows = np.repeat(active, reader.block)
         cov = reader.cov[np.ix_(rows, rows)].astype(np.float64)
         if len(cov):
-            cov[np.diag_indices(len(cov))] += ridge * np.trace(cov) / len(cov)
+            total = float(np.trace(cov))  # 0 where nothing that this reader reads varies
+            cov[np.diag_indices(len(cov))] += ridge * total / len(cov) if total > 0 else 1.0
         self._inverse = np.linalg.inv(cov)
         self._weights = _narrow(reader.outgoing[rows].astype(np.float64) * scale**0.5)
         self._pending = np.zeros((len(cov), 0))

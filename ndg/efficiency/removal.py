@@ -176,6 +176,8 @@ def _of_width(width: SharedWidth, group: str, parts: Mapping[str, Part]) -> Remo
         return Removal(None, None, f"{name}: {width.foreign or 'nothing'} takes them", removes, group)
     found = {reader: observation.covariance for reader, observation in width.readers.items()}
     known = {reader: covariance for reader, covariance in found.items() if covariance is not None}
+    if not known:
+        return Removal(None, None, f"{name}: too few examples for a covariance", removes, group * several)
     least = min(width.readers.values(), key=lambda each: each.counted)
     units = max(map(len, known.values()))
     ridge = FEW_RIDGE if least.counted < FEW * units else RIDGE

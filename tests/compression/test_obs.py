@@ -101,6 +101,14 @@ def test_two_readers_add_their_relative_errors():
     assert both.relative[-1] == pytest.approx(1)
 
 
+def test_a_reader_of_constant_activations_adds_no_error():
+    cov, outgoing = problem(6, 2)
+    alone = removals_of_readers([Reader(cov, outgoing)])
+    beside = removals_of_readers([Reader(cov, outgoing), Reader(np.zeros((6, 6)), outgoing)])
+    assert beside.order.tolist() == alone.order.tolist()
+    np.testing.assert_allclose(beside.errors, alone.errors / alone.variance)
+
+
 @pytest.mark.parametrize(
     ("cov", "outgoing", "block"),
     [(np.eye(3), np.ones((4, 1)), 1), (np.eye(3), np.ones((3, 1)), 2)],

@@ -425,3 +425,11 @@ def test_no_layers_and_very_large_weights_are_refused():
     assert report(normed, examples(), options=OPTIONS).layers
     with pytest.raises(LayerError, match="the weights of '0' are computed from others"):
         report(normed, examples(), options=OPTIONS, importance="taylor")
+
+
+@pytest.mark.parametrize("name", ["resnet", "stacked"])
+def test_one_example_has_a_defined_report(name):
+    model, inputs = network(name)
+    result = report(model, [inputs[:1]], options=OPTIONS)
+    assert json.dumps(result.to_dict(), allow_nan=False)
+    assert any("too few examples" in layer.note or " are few for " in layer.note for layer in result.layers)
