@@ -66,6 +66,13 @@ def mine(
             raise ConfigError(
                 f"{name} of a criterion must be one number; got {value!r}; ndg.sweep takes several alphas"
             )
+    if isinstance(criterion, str) and criterion in CRITERIA:
+        for name in parameters.keys() - set(settings(criterion)):
+            readers = [rule for rule in CRITERIA if name in settings(rule)]
+            raise ConfigError(
+                f"the criterion {criterion!r} reads {', '.join(settings(criterion))}; got {name}={parameters[name]}; "
+                f"pass criterion={readers[0]!r}, or leave {name} out"
+            )
     rule = as_criterion(criterion, **parameters)
     return sweep(bits, [rule], pairs=pairs, max_edges=max_edges, options=options, provenance=provenance)[0]
 

@@ -263,3 +263,41 @@ def test_a_path_below_the_home_folder_is_there(tmp_path, monkeypatch, graph):
     graph.save("~/graph.json")
     assert (tmp_path / "graph.json").is_file()
     assert ndg.NDG.load(Path("~/graph.json")).digest == graph.digest
+
+
+def test_a_parameter_of_another_criterion_is_refused(net, examples):
+    bits = ndg.extract(net, [examples], layers=["1"])
+    with pytest.raises(
+        ConfigError, match=r"criterion 'paper' reads alpha; got confidence=0\.9; pass criterion='confidence', or leave"
+    ):
+        ndg.mine(bits, alpha=2, confidence=0.9)
+    with pytest.raises(ConfigError, match="criterion 'wilson' reads bound; got alpha=3; pass criterion='paper', or"):
+        ndg.mine(bits, "wilson", alpha=3)
+
+
+def test_arrays_and_numbers_of_numpy_are_values_of_a_config():
+    document = {
+        "seed": np.int64(3),
+        "criterion": {"alpha": np.array([2.0, 5.0])},
+        "train": {"flip": np.True_},
+        "extract": {"layers": np.array(["0.10"])},
+    }
+    experiment = ndg.load_config(document)
+    assert (experiment.seed, experiment.criterion.alpha, experiment.train.flip) == (3, [2.0, 5.0], True)
+    assert experiment.extract.layers == ["0.10"]
+
+
+@pytest.mark.parametrize("document", [None, [], {}, {"layers": 5}, {"layers": [{"layer": "1", "values": "abc"}]}])
+def test_another_dictionary_is_no_scores(document):
+    with pytest.raises(
+        ConfigError, match=r"scores are read from a dictionary that to_dict gave; got .*; pass the resul"
+    ):
+        ndg.Scores.from_dict(document)
+
+
+@pytest.mark.parametrize("scores", [{0: float("nan")}, {"1:0": 1.0}, {10**9: 1.0}])
+def test_scores_of_a_picture_are_finite_numbers_of_its_nodes(tmp_path, graph, scores):
+    with pytest.raises(
+        GraphError, match=r"scores of a picture are finite numbers by node, 0 to 10; got .*; pass a resu"
+    ):
+        ndg.render(graph, tmp_path / "a.dot", scores=scores)

@@ -75,6 +75,8 @@ def copied(value: Any, depth: int = 0) -> Any:
         return {f"{key}": copied(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [copied(item, depth + 1) for item in value]
+    if hasattr(value, "tolist") and hasattr(value, "dtype"):  # a number or an array of numpy
+        return value.tolist()
     return fspath(value) if isinstance(value, PathLike) else value
 
 

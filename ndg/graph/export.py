@@ -279,4 +279,6 @@ def unflat(value: str | list[str]) -> list[str]:
             raise GraphError(
                 f"a list of literals must be a JSON list, or texts with spaces between; got {value[:80]!r}; correct it"
             ) from error
+    if not isinstance(value, str | list | tuple):
+        raise GraphError(f"a list of literals must be a list or a text; got {value!r}; correct it")
     return value.split() if isinstance(value, str) else list(value)

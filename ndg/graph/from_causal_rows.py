@@ -63,7 +63,7 @@ def conjunctions_of(graph: nx.DiGraph, members: Members, nodes: NodeSpace) -> tu
                 "effects": _listed(row.get("effects")),
             }
             found.append(Conjunction.read(plain, nodes))
-        except (LookupError, TypeError, ValueError, RecursionError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise GraphError(
                 f"a conjunction has edges from its members, one to its consequent, and whole counts; got {node!r} with "
                 f"{dict(row)} ({error}); correct it, or leave it out"
@@ -101,7 +101,7 @@ def votes_of(graph: nx.DiGraph, facts: Any, nodes: NodeSpace, members: Members) 
                 if not (label.value and nodes.is_label(label.node)):
                     raise ValueError(f"{voted} is no label")
                 own[label.node, literal.node - where.start] = float(weight) if literal.value else -float(weight)
-        except (LookupError, TypeError, ValueError, RecursionError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise GraphError(
                 f"a vote is an edge from a literal to a label, with a number `vote`; got {tail!r} -> {head!r} with "
                 f"{dict(row)} ({error}); correct it, or leave it out"
@@ -116,7 +116,7 @@ def votes_of(graph: nx.DiGraph, facts: Any, nodes: NodeSpace, members: Members) 
             Votes.read({**blank, **known.get(layer, {}), "layer": layer, "weights": weights[layer]})
             for layer in sorted(weights, key=lambda layer: nodes.slice(layer).start)
         )
-    except (LookupError, TypeError, ValueError, RecursionError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise GraphError(
             f"the attribute 'votes' of a graph has layer, bias, margin and n of votes; got {facts!r} ({error}); "
             "correct it, or leave it out"

@@ -58,6 +58,8 @@ def read(graph: nx.DiGraph, bits: BitMatrix | None = None) -> Read:
     graph = from_causal_rows.implications_of(whole)
     members = {node: _members(node, attributes) for node, attributes in graph.nodes.items()}
     constants = unflat(facts.get("constants", []))
+    if not all(isinstance(text, str) for text in constants):
+        raise GraphError(f"the constants of a graph must be a list of literals; got {constants!r}; correct them")
     nodes = bits.nodes if bits is not None else _nodes(facts, [*members.values(), constants])
     known = {text: code for code, text in enumerate(texts_of(nodes))}
     codes = {  # `literal` reads "a:03", or raises
@@ -70,7 +72,7 @@ def read(graph: nx.DiGraph, bits: BitMatrix | None = None) -> Read:
 
     def implication(tails: list[int], heads: list[int], attributes: Mapping[str, Any]) -> tuple[int, int]:
         """Implication that an edge between two classes stands for."""
-        p, q = (known.get(undot(attributes.get(end, "")), -1) for end in ("antecedent", "consequent"))
+        p, q = (known.get(f"{undot(attributes.get(end, ''))}", -1) for end in ("antecedent", "consequent"))
         if p in tails and q in heads:
             return p, q
         ends = ((p, q) for p in tails for q in heads if not group[p >> 1] or group[p >> 1] != group[q >> 1])
@@ -122,7 +124,7 @@ def read(graph: nx.DiGraph, bits: BitMatrix | None = None) -> Read:
 
 
 UNITS = 1_000_000
-"""Limit of units per layer for graphs without `nodes`, since one misread name could fill the memory."""
+"""Limit of units per layer, since one misread name or number could fill the memory."""
 
 
 def _members(node: Any, attributes: Mapping[str, Any]) -> list[str]:
@@ -150,7 +152,13 @@ def _nodes(facts: Mapping[str, Any], texts: Iterable[list[str]]) -> NodeSpace:
     stated = facts.get("nodes")
     if stated:
         try:
-            return NodeSpace.from_dict(json.loads(undot(stated)) if isinstance(stated, str) else stated)
+            nodes = NodeSpace.from_dict(json.loads(undot(stated)) if isinstance(stated, str) else stated)
+            counts = [nodes.labels, *(layer.units for layer in nodes.layers)]
+            if not all(type(count) is int for count in counts):
+                raise ValueError("numbers of labels and units are whole")
+            if (largest := max(counts)) > UNITS:
+                raise ValueError(f"a layer has at most {UNITS:,} units; it says {largest:,}")
+            return nodes
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise GraphError(
                 "the attribute 'nodes' of a graph must look like {'labels': 2, 'layers': [['fc1', 32]]}; "

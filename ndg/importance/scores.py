@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from ndg.errors import LayerError, ShapeError, nearest
+from ndg.errors import ConfigError, LayerError, ShapeError, check_kind, nearest
 from ndg.escape import html as escape
 from ndg.nodes import LayerUnits, NodeSpace
 from ndg.plots import Plot, Series
@@ -121,6 +121,7 @@ class Scores(Result):
 
     def against(self, other: Scores) -> Plot:
         """Absolute scores of the same units against those of another method, layer by layer; else ShapeError."""
+        check_kind(other, Scores, "scores are compared with scores", "pass a result of ndg.score")
         layers = [layer for layer in self.layers if layer in other.values]
         if not layers or any(len(self[layer]) != len(other[layer]) for layer in layers):
             raise ShapeError(
@@ -138,6 +139,7 @@ class Scores(Result):
 
         Raises ShapeError if there is no such layer, or for another number of units.
         """
+        check_kind(space, NodeSpace, "scores are put on the nodes of a graph", "pass graph.nodes")
         units = {layer.name: layer.units for layer in space.layers}
         shared = [layer for layer in self.layers if layer in units]
         if not shared:
@@ -174,6 +176,16 @@ class Scores(Result):
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Scores:
+        rule = "scores are read from a dictionary that to_dict gave"
+        check_kind(document, Mapping, rule, "pass the result of to_dict")
+        try:
+            return cls._of(document)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            came = f"no {error}" if isinstance(error, KeyError) else str(error)
+            raise ConfigError(f"{rule}; got another one ({came}); pass the result of to_dict") from error
+
+    @classmethod
+    def _of(cls, document: Mapping[str, Any]) -> Scores:
         rows = document["layers"]
         return cls(
             method=document["method"],

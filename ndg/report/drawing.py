@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -369,6 +370,12 @@ def _measured(
 ) -> dict[str, Mapping[int, float]]:
     """Scores by measure, then by node index."""
     if isinstance(scores, Mapping):
+        for node, value in scores.items():
+            if node not in range(len(graph.nodes)) or not math.isfinite(value):
+                raise GraphError(
+                    f"scores of a picture are finite numbers by node, 0 to {len(graph.nodes) - 1}; got {node!r}: "
+                    f"{value!r}; pass a result of ndg.score, or graph.nodes.literal(name).node as the key"
+                )
         return {"score": scores}
     if scores is not None:
         graph = replace(graph, scored={}).with_scores(scores)

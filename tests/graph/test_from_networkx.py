@@ -159,12 +159,22 @@ def test_an_edge_between_classes_joins_members_that_are_not_both_labels():
         (nx.DiGraph([("concept:x", "concept:y")]), r"or two concepts, must be an equivalence"),
         (nx.DiGraph([("a:0", "a:1")], nodes={"labels": 1, "layers": [["a", 1]]}), r"'a' has units 0 to 0; got unit 1"),
         (nx.DiGraph([("a:0", "a:1")], nodes="[1"), r"the attribute 'nodes' of a graph must look like \{'labels'"),
+        (nx.DiGraph([("a:0", "a:1")], nodes={"labels": 1, "layers": [["a", 10**12]]}), r"a layer has at most 1,000"),
+        (nx.DiGraph([("a:0", "a:1")], constants=5), r"a list of literals must be a list or a text; got 5; correct it"),
+        (nx.DiGraph([("a:0", "a:1")], constants=[5]), r"constants of a graph must be a list of literals; got \[5\]"),
         (nx.DiGraph([("a:0", "a:1")], constants=["a:0"]), r"a constant must take part in no implication; a:0 does"),
     ],
 )  # fmt: skip
 def test_what_is_no_graph_of_literals_is_refused(graph, message):
     with pytest.raises(GraphError, match=message):
         NDG.from_networkx(graph)
+
+
+@pytest.mark.parametrize("antecedent", [["a:0"], {}, 5, None])
+def test_an_antecedent_that_is_no_text_is_the_end_of_the_edge(antecedent):
+    graph = nx.DiGraph()
+    graph.add_edge("a:0", "a:1", antecedent=antecedent)
+    assert len(NDG.from_networkx(graph).implications) == 2
 
 
 def test_nodes_that_the_bits_do_not_have_are_refused():
