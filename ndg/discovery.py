@@ -67,7 +67,7 @@ def mine(
                 f"{name} of a criterion must be one number; got {value!r}; ndg.sweep takes several alphas"
             )
     if isinstance(criterion, str) and criterion in CRITERIA:
-        for name in parameters.keys() - set(settings(criterion)):
+        for name in parameters.keys() - {"alpha", *settings(criterion)}:  # studies have an alpha by default
             readers = [rule for rule in CRITERIA if name in settings(rule)]
             raise ConfigError(
                 f"the criterion {criterion!r} reads {', '.join(settings(criterion))}; got {name}={parameters[name]}; "

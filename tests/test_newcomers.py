@@ -271,8 +271,8 @@ def test_a_parameter_of_another_criterion_is_refused(net, examples):
         ConfigError, match=r"criterion 'paper' reads alpha; got confidence=0\.9; pass criterion='confidence', or leave"
     ):
         ndg.mine(bits, alpha=2, confidence=0.9)
-    with pytest.raises(ConfigError, match="criterion 'wilson' reads bound; got alpha=3; pass criterion='paper', or"):
-        ndg.mine(bits, "wilson", alpha=3)
+    with pytest.raises(ConfigError, match=r"criterion 'wilson' reads bound; got q=0\.1; pass criterion='fisher', or"):
+        ndg.mine(bits, "wilson", q=0.1)
 
 
 def test_arrays_and_numbers_of_numpy_are_values_of_a_config():
