@@ -171,6 +171,12 @@ def test_a_target_stays_the_text_that_was_typed_unless_it_is_a_number(root, caps
     assert f"importance.target={read} " in err
 
 
+def test_a_seed_is_named_once(root, capsys):
+    code, _, err = said(capsys, root, "align", "digits_mlp", "--seeds", "1", "0", "1")
+    assert code == 2
+    assert "--seeds names each training once; got 1 0 1; leave out the repeated ones" in err
+
+
 def test_a_long_port_is_an_address_that_does_not_answer(root, capsys):
     code, _, err = said(capsys, root, "align", "digits_mlp", "--seeds", MANY)
     assert code == 2

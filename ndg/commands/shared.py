@@ -35,6 +35,10 @@ def seeds_of(options: Namespace) -> list[int]:
     seeds = [number for number in numbers if number is not None]
     if words and not seeds:
         raise UserError(f"--seeds takes whole numbers, as in --seeds 0 1 2; got {' '.join(words)}")
+    if len(set(seeds)) < len(seeds):
+        raise UserError(
+            f"--seeds names each training once; got {' '.join(map(str, seeds))}; leave out the repeated ones"
+        )
     options.what += [word for word, number in zip(words, numbers, strict=True) if number is None]
     return seeds
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +45,11 @@ class Examples:
     def loader(self, batch_size: int = 256) -> Batches:
         """Batches (inputs, labels) in order, for repeated iteration."""
         return Batches(self, batch_size)
+
+
+def commonest_share(classes: Counter[int]) -> float | None:
+    """Share of the commonest class; None without examples."""
+    return max(classes.values()) / classes.total() if classes else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,8 +107,13 @@ class Splits:
         return digest(*parts)
 
     def facts(self) -> dict[str, Any]:
-        """Facts for the run log, with `cut` and `duplicates` of texts."""
+        """Facts for the run log, with `cut` and `duplicates` of texts.
+
+        `commonest` is the share of the commonest class of each split.
+        """
+        commonest = {name: commonest_share(Counter(self[name].labels.flatten().tolist())) for name in SPLITS}
         facts = {"source": self.source, "classes": self.classes, "examples": self.sizes(), "digest": self.digest}
+        facts["commonest"] = commonest
         return facts | ({"cut": self.cut, "duplicates": self.duplicates} if self.cut else {})
 
     @property

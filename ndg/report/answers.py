@@ -26,6 +26,7 @@ SAME = 0.99
 NEAR = 0.95
 WITHOUT_INTERVENTION = (
     "constant base", "constant source", "prototype, Hamming", "prototype, naive Bayes", "votes of plain examples",
+    "mean-gradient votes",
 )  # fmt: skip
 """Controls of interchange accuracy that are made without any intervention."""
 
@@ -57,18 +58,24 @@ def answers(record: Document) -> list[Answer]:
     return [answer for ask in QUESTIONS if (answer := ask(record)) is not None]
 
 
+def guess(record: Document) -> float | None:
+    """Accuracy without a network: of the commonest class of the held-out split, or of one of the classes at random."""
+    classes, commonest = results(record, "data").get("classes"), results(record, "data.commonest")
+    return None if not classes else max(1 / classes, commonest.get(held_out(record)) or 0)
+
+
 def accurate(record: Document) -> Answer | None:
     """Yes if the accuracy's interval lies above that of a guess."""
-    split = held_out(record)
-    accuracy, classes = results(record, f"accuracy.{split}"), results(record, "data").get("classes")
-    if not accuracy or not classes:
+    split, chance = held_out(record), guess(record)
+    accuracy = results(record, f"accuracy.{split}")
+    if not accuracy or chance is None:
         return None
-    guess = 1 / classes
     interval = f"[{accuracy['low']:.3f}, {accuracy['high']:.3f}]"
-    sentence = (
-        f"Accuracy {accuracy['rate']:.3f} {interval} on {accuracy['n']:,} {split} examples; a guess has {guess:.3f}."
-    )
-    return Answer("Is the network accurate?", YES if accuracy["low"] > guess else NO, sentence)
+    commonest = results(record, "data.commonest").get(split)
+    control = "a guess has" if commonest is None else "always the commonest class has"
+    rate = f"Accuracy {accuracy['rate']:.3f} {interval} on {accuracy['n']:,} {split} examples"
+    sentence = f"{rate}; {control} {chance:.3f}."
+    return Answer("Is the network accurate?", YES if accuracy["low"] > chance else NO, sentence)
 
 
 def hold(record: Document) -> Answer | None:
@@ -159,8 +166,8 @@ def removable(record: Document) -> Answer | None:
     if not {"original", "compressed"} <= networks.keys():
         return None
     original, smaller = networks["original"], networks["compressed"]
-    low = original.get("accuracy_low")
-    if low is not None and low <= 1 / results(record, "data").get("classes", 1):
+    low, chance = original.get("accuracy_low"), guess(record)
+    if low is not None and low <= (1 if chance is None else chance):
         return Answer(question, OPEN, "The network itself is no better than a guess.")
     gone = 1 - smaller["parameters"] / original["parameters"]
     control = (

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ndg.graph.verdicts import ANTECEDENT_FALSE
+from ndg.report.answers import guess
 from ndg.report.sections import held_out, results
 
 Document = Mapping[str, Any]
@@ -46,8 +47,8 @@ def _accuracy(record: Document, name: str) -> float | None:
 
 
 def _over_guess(record: Document) -> float | None:
-    low, classes = _accuracy(record, "low"), results(record, "data").get("classes")
-    return None if low is None or not classes else low - 1 / classes
+    low, chance = _accuracy(record, "low"), guess(record)
+    return None if low is None or chance is None else low - chance
 
 
 def _edges(record: Document) -> Document:

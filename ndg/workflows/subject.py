@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from ndg.activations.batches import Batch, columns, compute_batches, fixed, logits_of, output_of
 from ndg.activations.digest import weights_digest
 from ndg.activations.sampling import shuffled
-from ndg.data.examples import SPLITS
+from ndg.data.examples import SPLITS, commonest_share
 from ndg.errors import DataError, LayerError, ShapeError, UserError, nearest
 
 SHOWN = 40
@@ -51,12 +52,13 @@ class Subject:
 
 
 class Reading(NamedTuple):
-    """Number of examples of a loader, and digests."""
+    """Number of examples of a loader, digests, and the share of the commonest class."""
 
     examples: int
     labelled: bool
     inputs: str
     digest: str
+    commonest: float | None
 
 
 def own(
@@ -89,6 +91,7 @@ def own(
         "classes": classes,
         "examples": {split: reading.examples for split, reading in readings.items()},
         "labelled": [split for split, reading in readings.items() if reading.labelled],
+        "commonest": {split: reading.commonest for split, reading in readings.items()},
         "digest": hashlib.sha256(" ".join(reading.digest for reading in readings.values()).encode()).hexdigest()[:16],
     }
     identity = {
@@ -167,20 +170,26 @@ def _read(split: str, loader: Any) -> Reading:
             "second reading; make the data set deterministic, as in evaluation: no random augmentation, no random "
             "sampler"
         )
-    examples, digests = _digests(loader)
+    classes: Counter[int] = Counter()
+    examples, digests = _digests(loader, classes=classes)
     if not examples:
         raise DataError(f"at least one example is needed; the loader of {split} gave none; check the split")
     text = "".join(f"{key} {digest}" for key, digest in digests.items())
     inputs = " ".join(digest for key, digest in digests.items() if key != "labels")
-    return Reading(examples, "labels" in digests, inputs, hashlib.sha256(f"{examples} {text}".encode()).hexdigest())
+    digest = hashlib.sha256(f"{examples} {text}".encode()).hexdigest()
+    return Reading(examples, "labels" in digests, inputs, digest, commonest_share(classes))
 
 
-def _digests(loader: Iterable[Any], least: int | None = None) -> tuple[int, dict[str, str]]:
-    """Number of examples and digests of columns, of `least` examples or all."""
+def _digests(
+    loader: Iterable[Any], least: int | None = None, classes: Counter[int] | None = None
+) -> tuple[int, dict[str, str]]:
+    """Number of examples and digests of columns, of `least` examples or all; labels are counted in `classes`."""
     states: dict[str, Any] = {}
     examples = 0
     for batch in loader:
         tensors = columns(batch)
+        if classes is not None and "labels" in tensors:
+            classes.update(tensors["labels"].flatten().tolist())
         examples += len(next(iter(tensors.values())))
         for key, column in tensors.items():
             state = states.setdefault(key, hashlib.sha256(f"{key} {column.dtype} {tuple(column.shape[1:])}".encode()))

@@ -22,7 +22,7 @@ def whole(record):
         {"predictor": "votes", "iia": 0.93, "low": 0.92, "high": 0.94, "n": 900},
         {"predictor": "constant base", "iia": 0.45, "n": 900, "lead": 0.48, "lead_low": 0.4, "lead_high": 0.5},
         {"predictor": "prototype, naive Bayes", "iia": 0.88, "n": 900, **lead},
-        {"predictor": "mean-gradient votes", "iia": 0.92, "n": 900, "lead": 0.01, "lead_low": -0.1, "lead_high": 0.1},
+        {"predictor": "mean-gradient votes", "iia": 0.85, "n": 900, "lead": 0.08, "lead_low": 0.07, "lead_high": 0.09},
     ]
     agreement = {"agreement": 0.999, "agreement_low": 0.995, "agreement_high": 1.0, "n": 900}
     networks = [
@@ -130,6 +130,21 @@ def test_the_causal_graph_leads_its_best_control(whole, low, high, expected):
         verdict(whole, "What does the causal", ("causal", "interchange_accuracy", "rows", 2, "lead_low"), low)
         == expected
     )
+
+
+def test_votes_by_the_mean_gradient_are_a_control_too(whole):
+    row = whole["results"]["causal"]["interchange_accuracy"]["rows"][3]
+    row |= {"lead": 0.01, "lead_low": -0.001, "lead_high": 0.02}
+    [answer] = [each for each in answers(whole) if each.question.startswith("What does the causal")]
+    assert answer.verdict == PARTLY
+    assert "(mean-gradient votes)" in answer.sentence
+
+
+@pytest.mark.parametrize(("low", "expected"), [(0.6001, YES), (0.6, NO)])
+def test_an_accurate_network_is_better_than_the_commonest_class(whole, low, expected):
+    whole["results"]["data"]["commonest"] = {"train": 0.5, "test": 0.6}
+    assert verdict(whole, "Is the network", ("accuracy", "test", "low"), low) == expected
+    assert "always the commonest class has 0.600" in answers(whole)[0].sentence
 
 
 @pytest.mark.parametrize(("low", "expected"), [(SAME, YES), (SAME - 1e-6, PARTLY), (NEAR, PARTLY), (NEAR - 1e-6, NO)])
