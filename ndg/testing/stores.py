@@ -202,5 +202,5 @@ def long_results(make: Make) -> None:
 
 STORE_CHECKS = named(
     *(round_trip, empty, unique_ids, setting, tagging, replacing, projecting, sorting, reopening, large_documents),
-    *(rows_of_metrics, long_results, querying, answering_as_defined, refusing),
+    *(rows_of_metrics, querying, answering_as_defined, refusing, long_results),
 )
