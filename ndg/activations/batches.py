@@ -313,7 +313,7 @@ def columns(batch: Any) -> dict[str, Tensor]:
         tensors = {"": batch[0]}
     else:
         tensors = {"": batch}
-    masked = next((key or "inputs" for key, part in tensors.items() if isinstance(part, np.ma.MaskedArray)), None)
+    masked = next((key or "inputs" for key, part in tensors.items() if np.ma.is_masked(part)), None)
     if masked is not None:
         raise DataError(
             f"values of a batch are all known; {masked} are a masked array, whose mask would be lost; give its "
