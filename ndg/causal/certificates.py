@@ -297,7 +297,10 @@ def rest_of(
 
 
 def parse(graph: NDG, layer: str, members: Iterable[str]) -> dict[int, bool]:
-    """Unit and boolean of each literal. Raises GraphError for one that is none of the layer, or two of one unit."""
+    """Unit and boolean of each literal.
+
+    Raises GraphError for one that is none of the layer, or two of one unit.
+    """
     where = graph.nodes.slice(layer)
     literals: dict[int, bool] = {}
     for member in members:

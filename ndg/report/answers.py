@@ -59,7 +59,10 @@ def answers(record: Document) -> list[Answer]:
 
 
 def guess(record: Document) -> float | None:
-    """Accuracy without a network: of the commonest class of the held-out split, or of one of the classes at random."""
+    """Accuracy without a network.
+
+    That of always the commonest class of the held-out split; where it is unknown, of a class at random.
+    """
     classes, commonest = results(record, "data").get("classes"), results(record, "data.commonest")
     return None if not classes else max(1 / classes, commonest.get(held_out(record)) or 0)
 
