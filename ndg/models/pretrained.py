@@ -239,6 +239,8 @@ def _not_taken(settings: dict[str, Any]) -> list[str]:
             taken.append(f"resample={settings['resample']}")
         if isinstance(size := settings.get("size"), dict) and size.get("height", 0) != size.get("width", 1):
             taken.append(f"size={size}")
+    else:
+        taken.append("do_resize=false")  # images get the size of the data settings all the same
     return taken
 
 

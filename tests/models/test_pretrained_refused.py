@@ -219,7 +219,7 @@ def test_pixels_are_left_alone_where_the_folder_says_so(folders, tmp_path):
         ({"do_center_crop": True, "crop_size": 8}, "asks for do_center_crop=true, crop_size=8"),
         ({"size": {"shortest_edge": 8}}, "asks for size={'shortest_edge': 8}"),
         ({"size": {"height": 8, "width": 8}, "resample": 2, "do_center_crop": False}, ""),
-        ({"do_resize": False, "resample": 3}, ""),
+        ({"do_resize": False, "resample": 3}, "asks for do_resize=false, which is not done here"),
     ],
 )
 def test_steps_of_an_image_processor_that_are_not_taken_are_logged(tmp_path, caplog, asked, told):
