@@ -54,7 +54,7 @@ def test_the_yaml_of_every_config_that_ships_is_that_of_omegaconf(name, smoke):
     experiment = config.load(config.find(name), smoke=smoke)
     for document in (experiment.to_dict(), experiment.at(50.0).to_dict(), {"smoke": experiment.smoke}):
         assert dump(document) == OmegaConf.to_yaml(OmegaConf.create(document))
-    assert experiment.to_yaml() == dump(experiment.to_dict())
+    assert experiment.to_yaml() == dump({"schema": 2, **experiment.to_dict()})
     assert "model" not in yaml.safe_load(experiment.to_yaml(without=("model",)))
 
 

@@ -61,6 +61,34 @@ def test_a_trained_network_and_its_config(folder):
     assert float(np.concatenate(right).mean()) == pytest.approx(record["results"]["train"]["test_accuracy"])
 
 
+def test_a_config_is_read_by_its_schema(folder):
+    text = (folder / TRAIN / "config.yaml").read_text()
+    experiment = ndg.config.load(folder / TRAIN / "config.yaml")
+    record = json.loads((folder / TRAIN / "record.json").read_text())
+    assert (experiment.digest, experiment.training_digest) == (record["digest"], record["training_digest"])
+    early = folder / "early.yaml"
+    early.write_text(text.replace("  n_steps: 50", "  steps: 50"))
+    assert "\n  steps: 50" in early.read_text()
+    assert (
+        ndg.config.load(early) == ndg.config.load(folder / TRAIN / "config.yaml", ["importance.steps=50"]) == experiment
+    )
+    written = experiment.to_yaml()
+    assert written.startswith("schema: 2\nname: digits_mlp\n")
+    early.write_text(written)
+    assert ndg.config.load(early) == experiment
+    for change, message in (
+        (
+            ("schema: 2", "schema: 3"),
+            r"reads configs of schema 1 to 2; .*early.yaml has schema 3; use the version of ndg",
+        ),
+        (("schema: 2", "schema: new"), "schema must be a whole number; got 'new'"),
+        (("  n_steps: 50", "  steps: 50"), r"no key 'importance\.steps' in a config; nearest: importance\.n_steps"),
+    ):
+        early.write_text(written.replace(*change))
+        with pytest.raises(ndg.errors.ConfigError, match=message):
+            ndg.config.load(early)
+
+
 def test_an_alignment_is_shown_and_drawn(folder, capsys):
     assert main(["show", ALIGN, "--runs", str(folder)]) == 0
     assert main(["explore", ALIGN, "--runs", str(folder), "--out", str(folder / "page.html")]) == 0

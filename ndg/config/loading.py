@@ -18,13 +18,11 @@ from ndg.addresses import check_address
 from ndg.config import scalars
 from ndg.config.criterion import Criterion, section_of
 from ndg.config.limits import BYTES, DEPTH, check_yaml
+from ndg.config.migration import migrated
 from ndg.config.networks import MLP, MODELS
 from ndg.config.schema import Experiment
 from ndg.config.typed import shown, typed
 from ndg.errors import ConfigError, check_kind, check_list, nearest
-
-FORMER = {"importance.steps": "n_steps"}
-"""Renamed keys in the saved configs of older runs."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +139,7 @@ def _document(source: str | Path | dict[str, Any], overrides: Sequence[str], smo
         document["name"] = f"{scalars.texts(document.get('name', 'experiment'))}-smoke"
     for override in overrides:
         document = scalars.merged(document, _change(override))
-    return document
+    return migrated(document, where)
 
 
 def _change(override: str) -> dict[str, Any]:
@@ -203,7 +201,6 @@ def _values(section: dict[str, Any], schema: Any, prefix: str, make: Any) -> dic
     types = get_type_hints(type(schema))
     values: dict[str, Any] = {}
     for key, value in section.items():
-        key = FORMER.get(f"{prefix}{key}", key)
         full = f"{prefix}{key}"
         if key not in valid:
             sections = {} if prefix else {name: part for name, part in valid.items() if is_dataclass(part)}

@@ -351,10 +351,11 @@ class Experiment:
         return asdict(self)
 
     def to_yaml(self, without: tuple[str, ...] = ()) -> str:
-        """The resolved config as YAML, without some sections."""
+        """The resolved config as YAML with its schema number, without some sections."""
         from ndg.config.dump import dump
+        from ndg.config.migration import KEY, READABLE
 
-        return dump({key: value for key, value in self.to_dict().items() if key not in without})
+        return dump({KEY: READABLE[-1]} | {key: value for key, value in self.to_dict().items() if key not in without})
 
     def _portable(self) -> dict[str, Any]:
         whole = replace(self, data=replace(self.data, dir=None)).to_dict()

@@ -19,6 +19,7 @@ from tools.site import api
 
 ROOT = Path(__file__).parents[2]
 FILES = {
+    "Config: `config.yaml`": ("ndg.config.migration", "READABLE"),
     "Packed booleans: `bits.ndg`": ("ndg.bits.file_format", "VERSION"),
     "Graph: `ndg.json`": ("ndg.graph.files", "READABLE"),
     "Votes": ("ndg.graph.votes", "SCHEMA"),
@@ -62,7 +63,11 @@ def _code(text: str) -> str:
 
 def _keys() -> str:
     """A table of keys for each section of a config."""
-    parts = ["# Config keys", "As `ndg configs --keys` prints them. `KEY=VALUE` behind a config overrides a key."]
+    parts = [
+        "# Config keys",
+        "As `ndg configs --keys` prints them. `KEY=VALUE` behind a config overrides a key. A config that a run wrote begins "
+        "with `schema`, [the version of its keys](files.md).",
+    ]
     section = None
     for key in keys():
         if key.key in choices.CHOICES:
