@@ -65,8 +65,8 @@ def _keys() -> str:
     """A table of keys for each section of a config."""
     parts = [
         "# Config keys",
-        "As `ndg configs --keys` prints them. `KEY=VALUE` behind a config overrides a key. A config that a run wrote begins "
-        "with `schema`, [the version of its keys](files.md).",
+        "As `ndg configs --keys` prints them. `KEY=VALUE` behind a config overrides a key. A config that a run wrote "
+        "begins with `schema`, [the version of its keys](files.md).",
     ]
     section = None
     for key in keys():
