@@ -20,7 +20,9 @@ def mask(text: str) -> str:
 
 
 def check_address(text: str) -> str:
-    """The address of a run log. Raises ConfigError for one that may hold a password and that `mask` cannot hide.
+    """The address of a run log.
+
+    Raises ConfigError for one that may hold a password and that `mask` cannot hide.
 
     The message has nothing of such an address, because a password may be anywhere in it.
     """

@@ -29,7 +29,7 @@ OWN = frozenset(vars(nn.Module()))
 
 
 class Identity:
-    """Equal only to the identity of the same object, not to that of a later one at its address."""
+    """Identity of an object, unlike that of later objects at its address."""
 
     __slots__ = ("_number", "_value")
 

@@ -68,7 +68,7 @@ def _check_text(name: str) -> None:
 
 
 def class_number(word: str, names: Sequence[str], classes: int) -> int:
-    """Number of the class that a word means: its number, `label:` and its number, or its name.
+    """Number of a class by number, `label:` and number, or name.
 
     Raises GraphError for an unknown class, a name that several classes have, and a number that is the name of another
     class.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import json
 import re
@@ -23,6 +24,24 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 def names(requirements: list[str]) -> set[str]:
     return {re.split(r"[\[>=<~!; ]", text)[0].lower().replace("_", "-") for text in requirements}
+
+
+def first_lines(node: ast.AST) -> list[str]:
+    """First docstring lines of a module, and of the classes, methods and functions that are public in it."""
+    lines = [(ast.get_docstring(node) or "").partition("\n")[0]]
+    inner = [] if isinstance(node, ast.FunctionDef) else ast.iter_child_nodes(node)
+    for each in inner:
+        if isinstance(each, ast.ClassDef | ast.FunctionDef) and not each.name.startswith("_"):
+            lines += first_lines(each)
+    return [line for line in lines if line]
+
+
+def test_first_docstring_lines_have_ten_words_on_average():
+    paths = (ROOT / "ndg").rglob("*.py")
+    lines = [line for path in paths for line in first_lines(ast.parse(path.read_text(encoding="utf-8")))]
+    assert len(lines) > 2000
+    assert sum(len(line.split()) for line in lines) < 10 * len(lines)
+    assert not [line for line in lines if len(line.split()) > 18]
 
 
 def test_ci_runs_lint_types_and_tests():

@@ -100,7 +100,10 @@ COVERED = "coverage: share of the pairs that are decided"
 
 
 def by_coverage(rows: Sequence[Row]) -> tuple[Series, ...]:
-    """Series of each predictor: its accuracy on all pairs, at coverage 1, and on those that it decides."""
+    """Series of each predictor: accuracy on all and on decided pairs.
+
+    All pairs are coverage 1.
+    """
     series = []
     for row in rows:
         points = [{"x": 1.0, "y": row["iia"], "low": row.get("low"), "high": row.get("high")}]
@@ -180,7 +183,9 @@ def interchange_accuracy(
     settings: AccuracySettings = AccuracySettings(),
     options: RunOptions = RunOptions(),
 ) -> InterchangeAccuracy:
-    """Fit votes of a layer on hybrids of `fit`, and compare them with controls on pairs of `test`.
+    """Fit votes on hybrids of `fit`, and judge them on pairs of `test`.
+
+    Controls are judged beside them.
 
     The margin at which votes abstain is chosen on pairs of `validation`. Nothing is chosen on `test`. `like` gives
     thresholds, as in `recombine`. Raises DataError where no pair of `test` has different labels, and what `recombine`

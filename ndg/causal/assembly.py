@@ -14,7 +14,9 @@ from ndg.graph.votes import Votes
 
 
 def causal_graph(graph: NDG, sets: Iterable[SufficientSets], votes: Iterable[Votes]) -> NDG:
-    """Graph of conjunctions that survive and of votes, over the nodes of a mined graph, without its implications.
+    """Graph of surviving conjunctions and votes, without implications.
+
+    Its nodes are those of a mined graph.
 
     Its constants are left out too, since a unit that hardly varies on plain examples may decide something on hybrids.
     Raises GraphError for sets or votes of other nodes.

@@ -42,7 +42,10 @@ def run(steps: Sequence[Step], x: Float64[np.ndarray, "row _"]) -> Float64[np.nd
 def lower(
     steps: Sequence[Step], low: Box, high: Box, directions: Float64[np.ndarray, "direction _"]
 ) -> tuple[Float64[np.ndarray, "box direction"], Float64[np.ndarray, "box direction _"]]:
-    """Lower bounds of `directions @ output` over each box, and the slopes by the inputs that give them."""
+    """Lower bounds of `directions @ output` over each box, and their slopes.
+
+    The slopes are by the inputs.
+    """
     lines: dict[int, Lines] = {}
     for place, step in enumerate(steps):
         if isinstance(step, str):

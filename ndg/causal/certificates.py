@@ -1,4 +1,6 @@
-"""Proofs that a set of literals decides the label, whatever boolean the other units of the layer have.
+"""Proofs that a set of literals decides the label.
+
+They hold whatever boolean the other units of the layer have.
 
 Branch and bound over the booleans of the free units: bounds of the label's lead by linear relaxation
 (`ndg.causal.bounds`), and from the other side settings that might break it, which are run. A certificate is a statement
@@ -110,7 +112,7 @@ class Certificates(Result):
 
 @dataclass(frozen=True, eq=False)
 class Rest:
-    """The rest of a network behind a layer: its steps, and the values of each unit off and on."""
+    """Steps of the network behind a layer, and its units' two values."""
 
     steps: tuple[Step, ...]
     off: Float64[np.ndarray, " unit"]
@@ -163,7 +165,9 @@ def smallest(
     settings: CertifySettings = CertifySettings(),
     options: RunOptions = RunOptions(),
 ) -> Certificates:
-    """The shortest beginning of each label's order of literals that is proved, without members that are not needed.
+    """Shortest proved set of literals for each label.
+
+    It begins that label's order of literals; members that are not needed are left out.
 
     `orders` maps labels to literals, the first to be set first. A label whose whole order is not proved keeps it, with
     the status that was reached. Raises what `certify` does.

@@ -46,7 +46,9 @@ def shuffled(votes: Votes, seed: int) -> Votes:
 
 
 def mean_gradient(model: nn.Module, loader: Iterable[Any], bits: BitMatrix, layer: str, options: RunOptions) -> Votes:
-    """Votes by the mean gradient of each logit, times half the difference of the unit's means on and off.
+    """Votes by the mean gradient of each logit.
+
+    It is multiplied by half the difference of the unit's means on and off.
 
     `bits` are those of the examples of `loader`, in their order. Raises ConfigError for a layer that is read at its
     first token.

@@ -25,7 +25,9 @@ Grid = Float64[np.ndarray, "unit node"]
 
 @dataclass(frozen=True, eq=False)
 class Effects(Result):
-    """Effect of each unit of `layer` on each label and each unit of a later layer, over `n` independent hybrids.
+    """Effects of the units of a layer on labels and later units.
+
+    They are counted on `n` independent hybrids.
 
     Arrays are `[unit, node]`, with the nodes named by `later`. `effect` lies in [-1, 1]; it is NaN where the unit is
     always on or always off. `q_values` are of Benjamini & Hochberg over all pairs in which both vary, of the
@@ -71,7 +73,7 @@ class Effects(Result):
 
 
 def effects(hybrids: BitMatrix, layer: str | None = None, observed: BitMatrix | None = None) -> Effects:
-    """Effects of all units of a layer on all labels and later units, from one count of all pairs.
+    """Effects of a layer's units on labels and later units, by one count.
 
     `hybrids` are independent ones of `ndg.recombine`; `layer` is their first layer. `observed` are bits of plain
     examples with the same nodes. Raises ShapeError for observed bits of other nodes, ConfigError for an unknown layer.

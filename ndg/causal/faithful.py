@@ -41,7 +41,9 @@ CONTROLS = (REAL_ONLY, FROZEN, SHUFFLED, SHUFFLED_FROZEN)
 
 @dataclass(frozen=True)
 class FaithfulRow:
-    """One network: its interchange accuracy by the votes of its training and by votes mined again, and its accuracy.
+    """One network: accuracy, and interchange accuracy by two sets of votes.
+
+    These are the votes of its training, and votes mined again.
 
     `graph` and `again` are rates on held-out pairs; `accuracy` is (right, test examples).
     """

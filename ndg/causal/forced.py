@@ -59,7 +59,7 @@ class ForcedCounts:
 
 @dataclass(frozen=True, eq=False)
 class ForcedSets(PassesStudy):
-    """Sets of units of one layer with their booleans, and the literal that each is to make true."""
+    """Sets of one layer's units with booleans, and their target literals."""
 
     writing: Writing
     targets: tuple[Literal, ...]

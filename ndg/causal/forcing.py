@@ -1,4 +1,4 @@
-"""True effects of forcing one unit on and off, over examples: two passes of the rest for each unit.
+"""Effects of forcing one unit off and on, by two passes each.
 
 They are what factorial effects estimate from far fewer passes, and they say whether a vote has the right sign.
 """
@@ -53,7 +53,10 @@ class ForcingSettings:
 
 @dataclass(frozen=True, eq=False)
 class ForcedTotals:
-    """Sums over examples with each unit off and on: later nodes that are on, and logits less their mean."""
+    """Sums over examples with each unit off and on.
+
+    They are of later nodes that are on, and of logits less their mean.
+    """
 
     on: Int64[np.ndarray, "unit 2 node"]
     logits: Float64[np.ndarray, "unit 2 label"]

@@ -19,7 +19,10 @@ WITH_UNITS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def later_layers(model: nn.Module, loader: Iterable[Any], layer: str) -> list[str]:
-    """Linear and convolutional modules that run after a layer, in this order, but the one that gives the logits."""
+    """Linear and convolutional modules after a layer, without the last.
+
+    They stand in the order in which they run; the one that gives the logits is left out.
+    """
     ran, logits = _after(model, loader, layer)
     modules = dict(model.named_modules())
     later = [path for path, output in ran if isinstance(modules[path], WITH_UNITS) and not _equal(output, logits)]
@@ -27,7 +30,9 @@ def later_layers(model: nn.Module, loader: Iterable[Any], layer: str) -> list[st
 
 
 def reinitialised_rest(model: nn.Module, loader: Iterable[Any], layer: str, seed: int) -> nn.Module:
-    """A copy of a network in which all parameters that are used after a layer alone are drawn anew.
+    """Copy of a network with new parameters after a layer.
+
+    Parameters that are used after the layer alone are drawn anew.
 
     Raises LayerError where nothing after the layer has parameters.
     """
@@ -53,7 +58,10 @@ def _after(model: nn.Module, loader: Iterable[Any], layer: str) -> tuple[list[tu
 
 
 def ran_after(model: nn.Module, inputs: Inputs, layer: str) -> tuple[list[tuple[str, Any]], Tensor]:
-    """Modules without children or with own parameters that ran after a layer, with their outputs, and the logits."""
+    """Modules that ran after a layer, their outputs, and the logits.
+
+    They are modules without children or with parameters of their own.
+    """
     (layer,) = find_layers(model, [layer])
     modules = dict(model.named_modules())
     home = layer if layer in modules else layer.rpartition(".")[0]

@@ -84,7 +84,9 @@ class Pieces:
 
 @dataclass(frozen=True, eq=False)
 class Hybrids:
-    """Booleans of hybrids, the label that the network gives their base and source, and the number of the base.
+    """Booleans of hybrids, with labels of base and source.
+
+    The labels are those that the network predicts; the number of each base is kept too.
 
     Independent hybrids have no single source: theirs is -1.
     """

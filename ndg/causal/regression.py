@@ -60,7 +60,9 @@ def fit(
 
 
 def rounded(signs: Signs, label: Labels, weights: Weights, bias: Bias, largest: int) -> tuple[Weights, Bias]:
-    """Whole weights from `-largest` to `largest`, times one scale that is left out, and a bias to match.
+    """Whole weights from `-largest` to `largest`, and a bias to match.
+
+    One scale of the weights is left out.
 
     Gradients of the rounded weights move the real ones (straight-through: Bengio, Leonard & Courville 2013), by Adam.
     The best rounding met is returned.

@@ -205,7 +205,7 @@ def sufficient_sets(
 
 
 def common_literals(bits: BitMatrix, layer: str, rare: float = RARE) -> list[str]:
-    """Literals of a layer, on and off, of the units that are neither rarely on nor rarely off."""
+    """Literals of the units that are neither rarely on nor rarely off."""
     rate = bits.on()[bits.nodes.slice(layer)] / bits.examples
     units = np.flatnonzero((rate >= rare) & (rate <= 1 - rare)).tolist()
     return [f"{sign}{layer}:{unit}" for unit in units for sign in ("", "~")]

@@ -75,7 +75,7 @@ class FaithfulSettings:
 
 @dataclass(frozen=True)
 class Way:
-    """A way to train: towards which votes, with frozen latents or not, on a binary layer or not.
+    """A way to train: its votes, frozen latents, binary layer.
 
     Without `votes` the network sees real examples alone.
     """

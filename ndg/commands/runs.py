@@ -90,7 +90,7 @@ def show(options: Namespace, where: Locations) -> int:
 
 
 def sync(options: Namespace, where: Locations) -> int:
-    """Bring runs from the folder of runs into the run log, where it is behind or lacks them."""
+    """Bring runs from their folder into a run log that lacks them."""
     from ndg import runs
 
     with runs.open(where.store) as log:

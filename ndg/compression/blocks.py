@@ -1,4 +1,4 @@
-"""Residual blocks: modules that only add to what passes through them, so that they can be left out."""
+"""Residual blocks, which can be left out since they only add."""
 
 from __future__ import annotations
 

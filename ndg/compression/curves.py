@@ -48,7 +48,7 @@ def layer_removals(
 
 
 def coupling(model: nn.Module, loader: Iterable[Any], *, plain: bool = True) -> Coupling:
-    """Groups of layers whose units can be removed, and reasons for the others, of a network and a few examples.
+    """Groups of layers whose units can be removed, and reasons for the others.
 
     With `plain`, those of the network in which plain layers stand for torch's modules of attention and recurrence;
     without, units are removed from the network's own modules alone.

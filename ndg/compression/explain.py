@@ -85,7 +85,7 @@ def explain(
     options: RunOptions,
     labels: Mapping[str, GraphLabels] = MappingProxyType({}),
 ) -> Iterator[Explained]:
-    """The reason for each removed unit, from a graph of the layer and least squares on calibration examples.
+    """Reasons of removed units, from a graph and least squares.
 
     `labels` are those of a graph that is at hand, by group; of the other layers a graph is mined.
     """

@@ -1,4 +1,4 @@
-"""Finished steps of a pruning in a folder, so that a pruning that was killed can go on.
+"""Finished steps of a pruning, from which it can be resumed.
 
 A journal holds the rows and the units that went; beside it lie the weights after the last finished step of each series.
 """
@@ -28,7 +28,10 @@ MASK = "mask "
 
 @dataclass(frozen=True)
 class Finished:
-    """Row of one step, the units that went by the numbers before it, and a checksum of the weights after it."""
+    """Row of one step, the removed units, and the weights' checksum.
+
+    Units have their numbers before the step; the checksum is of the weights after it.
+    """
 
     row: Row
     gone: dict[str, list[int]]
@@ -64,7 +67,7 @@ class Steps:
         return step
 
     def keep(self, number: int, row: Row, gone: Mapping[str, Any], tensors: Mapping[str, Tensor], first: bool) -> None:
-        """Write a step and the weights after it, in place of those of the step before in its series."""
+        """Write a step and its weights over the step before in its series."""
         if self.folder is None:
             return
         weights = save({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()})

@@ -37,7 +37,7 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Units that can be removed: the rows that make them, the scales between, the columns that read them.
+    """Removable units: rows that make them, scales, columns that read them.
 
     `kind` is "unit", "channel", "head" or "hidden unit". Readers are in order of execution.
     """
@@ -52,7 +52,9 @@ class Group:
 
 @dataclass(frozen=True, eq=False)
 class Coupling:
-    """Groups by name in order of execution, and the reason for each layer whose units cannot be removed.
+    """Groups by name, and the reason for each layer without one.
+
+    Groups stand in the order of execution.
 
     `kinds` has the class of every module by its path.
     """

@@ -1,4 +1,4 @@
-"""Iterative pruning: in one or more steps, units or single weights leave a network, which is trained on after each."""
+"""Iterative pruning: units or weights leave in steps, with training between."""
 
 from __future__ import annotations
 

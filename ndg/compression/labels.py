@@ -17,7 +17,10 @@ NONE = -1
 
 @dataclass(eq=False)
 class Atoms:
-    """Atoms in sets that are united, reasons why sets cannot be removed, and axes along which sets may not differ."""
+    """Atoms in united sets, and why some sets cannot be removed.
+
+    Also the axes along which sets may not differ.
+    """
 
     _parents: list[int] = field(default_factory=list)
     _reasons: dict[int, str] = field(default_factory=dict)

@@ -20,7 +20,7 @@ from ndg.errors import ConfigError, nearest
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What a method may look at: the network, its groups, covariances of their readers, the seed, the examples."""
+    """Evidence for a method: network, groups, covariances, seed, examples."""
 
     model: nn.Module
     groups: Mapping[str, Group]

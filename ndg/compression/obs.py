@@ -76,7 +76,10 @@ class Reader:
 
 @dataclass(frozen=True, eq=False)
 class Removals:
-    """Units in the order of removal, the squared error that each adds, and the variance of the next pre-activations."""
+    """Units in the order of removal, with the squared error of each.
+
+    Beside them stands the variance of the next pre-activations.
+    """
 
     order: Int64[np.ndarray, " unit"]
     errors: Float64[np.ndarray, " unit"]

@@ -67,7 +67,9 @@ def _joined(states: list[Tensor]) -> Any:
 
 
 def with_plain_layers(model: nn.Module) -> nn.Module:
-    """A copy of a network in evaluation mode, with `Attention` and `SingleLayers` in the place of torch's modules.
+    """Copy of a network with plain layers for torch's own.
+
+    `Attention` and `SingleLayers` take their place; the copy is in evaluation mode.
 
     Raises LayerError for weights from which nothing can be taken.
     """

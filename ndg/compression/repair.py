@@ -42,7 +42,10 @@ class LeastSquares:
 
 @dataclass(frozen=True, eq=False)
 class Goal:
-    """What a reader should give: `values` are its outputs, or what a pooled reader reads, of the original network."""
+    """Target of a reader's repair, from the original network.
+
+    `values` are its outputs, or what a pooled reader reads.
+    """
 
     slot: Slot
     values: Tensor

@@ -84,7 +84,7 @@ class Compression(Result):
         return {layer.layer: len(layer.kept) for layer in self.layers}
 
     def rows(self) -> list[Row]:
-        """One row per layer: units before and after, the error, and how many units went for which reason."""
+        """One row per layer: units before and after, error, reasons."""
         reasons = {layer.layer: Counter[str]() for layer in self.layers}
         for unit in self.removed:
             reasons[unit.layer][unit.label.removeprefix("negated ")] += 1
@@ -101,7 +101,7 @@ class Compression(Result):
         ]
 
     def explain(self) -> pd.DataFrame:
-        """One row per removed unit: why it could go, and the units that replace it with their coefficients."""
+        """One row per removed unit: its reason, and units that replace it."""
         return pd.DataFrame([unit.row() for unit in self.removed])
 
     def context(self) -> Row:

@@ -40,7 +40,7 @@ class Slot:
 
 
 def slots(model: nn.Module, groups: Mapping[str, Group]) -> list[Slot]:
-    """The readers of groups, with the recurrent weights of an LSTM or GRU as readers of its own units."""
+    """Readers of groups; recurrent weights read their own layer's units."""
     result = []
     for name, group in groups.items():
         for part in group.readers:

@@ -1,4 +1,4 @@
-"""Follow the units of all layers through a network: a graph of `torch.export` is run on labels.
+"""Trace of units through a network, on a graph of `torch.export`.
 
 Nothing is decided by the names of classes: a layer that makes or reads units is an operation (`linear`, `conv2d`,
 `lstm`, ...) whose weights are parameters of one module. Operations that only move numbers are run on the labels; those

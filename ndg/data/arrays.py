@@ -17,7 +17,9 @@ CHANNELS = (1, 2, 3, 4)
 
 
 def read(folder: Path, settings: Data) -> Pool:
-    """Images or table rows of a folder, with whole numbers as classes; DataError names the broken rule.
+    """Images or table rows of a folder, with whole numbers as classes.
+
+    Raises DataError, which names the broken rule.
 
     Images are [example, channel, height, width] or [example, height, width], rows [example, feature]. Labels have any
     integer type, or are booleans or whole floats. Those that begin above 0 are numbered from 0 and keep their names.

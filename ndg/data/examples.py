@@ -138,7 +138,10 @@ class Splits:
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Whole data set; `parts` is the place in SPLITS of each example, if its publisher divides it."""
+    """Whole data set, with the publisher's splits if there are any.
+
+    `parts` is the place in SPLITS of each example.
+    """
 
     inputs: Inputs | Texts
     labels: Int64[np.ndarray, " example"]

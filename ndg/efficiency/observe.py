@@ -89,7 +89,10 @@ class Observation:
 
 @dataclass(eq=False)
 class SharedWidth:
-    """Layers that share their units, what each reader of these gets, and the function that takes them otherwise."""
+    """Layers that share their units, and the readers of these.
+
+    The function that takes the units otherwise is named, if there is one.
+    """
 
     layers: list[str]
     foreign: str = ""

@@ -42,7 +42,7 @@ Path = Int64[np.ndarray, " _"]
 
 @dataclass(frozen=True, eq=False)
 class Pathways(Result):
-    """Paths from the strongest on: one unit per layer, the first an input, the last a class.
+    """Strongest paths, one unit per layer, from an input to a class.
 
     `strengths` are relative to the strongest path. `effects` are mean changes of the class's logit without the path,
     `controls` those of random paths to the same class, one row per path.
@@ -151,7 +151,10 @@ def chain(parts: Sequence[Part], seen: Observations) -> list[Part]:
 
 
 def strongest(edges: Sequence[Edges], k: int) -> tuple[Int64[np.ndarray, "path _"], Float64[np.ndarray, " path"]]:
-    """The k paths of the largest products, and these, layer by layer from the k best paths to each unit."""
+    """The k paths of the largest products, and the products.
+
+    They are found layer by layer, from the k best paths to each unit.
+    """
     best = np.ones((edges[0].shape[1], 1))
     paths = np.arange(edges[0].shape[1])[:, None, None]
     for weights in edges:

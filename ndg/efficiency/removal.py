@@ -1,4 +1,4 @@
-"""Units that can be removed: alone, with the layers whose outputs are added, as heads, as hidden units.
+"""Removable units: single, shared by added layers, heads, hidden units.
 
     unit             read by one layer, or by several
     residual width   layers whose outputs are added; all readers of the sums and of these layers
@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class Removal:
-    """Removals of a part's units and the spectrum of their activations, as far as they are known.
+    """Removals of a part's units, and their activations' spectrum, if known.
 
     `removes` says what goes together, `group` names it where it is more than the part, with its number of units.
     """
@@ -56,7 +56,7 @@ class Removal:
 
 @dataclass(frozen=True, eq=False)
 class Together:
-    """Removals of the products, heads or hidden units that a part makes, or the reason why there are none."""
+    """Removals of a part's products, heads or hidden units, or a reason against."""
 
     group: str
     kind: str
@@ -193,7 +193,9 @@ def _few(rows: int, units: int, kind: str = "units") -> str:
 
 
 def outgoing(reader: Part, units: int) -> Float64[np.ndarray, "unit output"]:
-    """Weights by which a layer reads each unit: one column per output, and per position of a convolution.
+    """Weights by which a layer reads each unit.
+
+    They have one column per output, and per position of a convolution.
 
     Positions count as outputs of their own, so that an error at one is not made up for at another: the covariance of
     channels suffices, in the place of that of all patches.
@@ -213,7 +215,7 @@ def outgoing(reader: Part, units: int) -> Float64[np.ndarray, "unit output"]:
 def removed_together(
     net: nn.Module, data: Iterable[Any], parts: Sequence[Part], seen: Observations, options: RunOptions
 ) -> dict[str, Together]:
-    """Removals of products, heads and hidden units, by name of the part, from another pass over the examples."""
+    """Removals of products, heads and hidden units, by part, from another pass."""
     homes = {
         part.name: _home(part)
         for part in parts

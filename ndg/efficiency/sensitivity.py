@@ -37,7 +37,9 @@ def sensitivity(
     importance: str = "activation",
     shares: Sequence[float] = SHARES,
 ) -> dict[str, Curve]:
-    """Accuracy on `judged` by the share of one layer's weights set to 0, the least important first.
+    """Accuracy on `judged` with shares of a layer's weights at 0.
+
+    The least important weights go first.
 
     Importance is measured on `calibration`. Raises DataError without true classes, ConfigError for an importance that
     needs the loss.
@@ -60,7 +62,7 @@ def sensitivity(
 
 @torch.no_grad()
 def without(net: nn.Module, part: Part, importance: np.ndarray, share: float) -> nn.Module:
-    """A copy of the network in which this share of a part's weights is 0, the least important."""
+    """Copy of the network whose least important weights of a part are 0."""
     changed = copy.deepcopy(net)
     tensors = [changed.get_submodule(part.layer).get_parameter(name) for name in part.names]
     ends = np.cumsum([0, *(tensor.numel() for tensor in tensors)])

@@ -29,7 +29,10 @@ Keys = Float64[np.ndarray, "label unit"] | Int64[np.ndarray, "label unit"]
 
 @dataclass(frozen=True, eq=False)
 class ClassCounts:
-    """Examples of each predicted class (`size`) and on which a unit is on, with those of all others."""
+    """Examples of each predicted class, and with each unit on.
+
+    `size` counts the examples of a class; those of all other classes stand beside.
+    """
 
     on: Int64[np.ndarray, "label unit"]
     size: Int64[np.ndarray, "label 1"]
@@ -83,7 +86,7 @@ class Ranked:
     def until(
         self, changes: Int64[np.ndarray, " row"], bits: Bool[np.ndarray, "row unit"], label: Int64[np.ndarray, " row"]
     ) -> Bool[np.ndarray, "row unit"]:
-        """The first units in the order of each row's label that change so many of its bits."""
+        """First units, by the row's label, that change so many bits."""
         differs = np.take_along_axis(self.values[label] != bits, np.argsort(self.place, axis=1)[label], axis=1)
         before = np.cumsum(differs, axis=1) - differs  # changes by the units that stand before
         return np.take_along_axis(before < changes[:, None], self.place[label], axis=1)

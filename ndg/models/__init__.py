@@ -1,4 +1,7 @@
-"""Networks by name. A new one is a file, a dataclass in `ndg.config.networks` and a line in `MODELS`."""
+"""Networks by name.
+
+A new one is a file, a dataclass in `ndg.config.networks` and a line in `MODELS`.
+"""
 
 from __future__ import annotations
 

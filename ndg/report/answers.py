@@ -1,4 +1,4 @@
-"""Answers to the questions that a reader brings, each with its figure, its control and a fixed rule."""
+"""Answers to a reader's questions, by fixed rules, with figures and controls."""
 
 from __future__ import annotations
 

@@ -37,7 +37,10 @@ class Link:
 
 @dataclass(frozen=True)
 class CausalPart:
-    """Keys of the classes and conjunctions drawn, the edges of these, and what is left out in words."""
+    """Drawn classes, conjunctions and edges, and what is left out.
+
+    Classes and conjunctions are keys; the last is in words.
+    """
 
     classes: tuple[str, ...] = ()
     joints: dict[str, str] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What to believe of a run, and what not: a fixed list of rules, each with its threshold."""
+"""Cautions about a run: a fixed list of rules with thresholds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Font files: those of this package, those of this machine, and the characters that each can draw."""
+"""Font files of this package and machine, and their characters."""
 
 from __future__ import annotations
 

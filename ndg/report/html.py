@@ -105,7 +105,10 @@ def study_page(
     pictures: Sequence[Picture] = (),
     graphs: Sequence[Picture] = (),
 ) -> str:
-    """HTML text of the page of a study: sentences, graphs, pictures with ids of their own, tables, config."""
+    """HTML text of the page of a study.
+
+    It has sentences, graphs, pictures with ids of their own, tables and the config.
+    """
     sentences = [line for text in words for line in text.splitlines() if line]
     says = "".join(f"<p class=verdict>{escape(sentence)}</p>" for sentence in sentences)
     parts = {

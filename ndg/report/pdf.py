@@ -32,7 +32,7 @@ Line = tuple[str, str, str, str]
 
 
 def content(title: str, reports: Sequence[Report]) -> bytes:
-    """Bytes of a PDF: for each report its pages of text, then the picture of its graph.
+    """PDF of reports: pages of text, then the picture of each graph.
 
     Before several reports come pages that compare them.
     """

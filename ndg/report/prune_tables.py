@@ -1,4 +1,4 @@
-"""Tables of a pruning: its steps on the validation split, and the last networks on the test split."""
+"""Tables of a pruning: steps by validation, last networks by test."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class Table:
         ends: Mapping[str, tuple[str, str]] | None = None,
         note: str = "",
     ) -> Table:
-        """Table of the rows of a study, with one column per key, except the keys in `leave`.
+        """Table of a study's rows, without the keys in `leave`.
 
         `x`, `x_low` and `x_high` (or the two keys in `ends[x]`) share one cell. A column is titled by its key or by
         `titles`.
@@ -132,7 +132,10 @@ class Table:
         return "\n".join(lines + (["", self.note] if self.note else []))
 
     def plotted(self) -> Plot:
-        """Plot of the main figure of each row: the first with an interval, else the first fraction or number."""
+        """Plot of the main figure of each row.
+
+        That is the first one with an interval, else the first fraction or number.
+        """
         rows = [dict(_plain(self.columns, row)) for row in self.rows]
         return of_rows(self.title, rows)
 
@@ -150,7 +153,10 @@ class Table:
         return "\n".join([*notes, rf"\begin{{tabular}}{{{sides}}}", *body, r"\end{tabular}", ""])
 
     def csv(self, raw: bool = False) -> str:
-        """CSV with a column for each figure and for the ends of its interval; `raw` as in `NDG.to_csv`."""
+        """CSV with a column for each figure and end of its interval.
+
+        `raw` is that of `NDG.to_csv`.
+        """
         import pandas as pd
 
         return csv_text(pd.DataFrame([dict(_plain(self.columns, row)) for row in self.rows]), raw)

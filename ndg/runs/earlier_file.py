@@ -1,4 +1,7 @@
-"""Files of earlier versions: of neosqlite, a JSON text per run, and of layout 3, parts without checksums."""
+"""Files of earlier versions, those of neosqlite and of layout 3.
+
+neosqlite wrote a JSON text per run; the parts of layout 3 have no checksums.
+"""
 
 from __future__ import annotations
 

@@ -192,7 +192,10 @@ def write(
     before: Mapping[str, str] | None = None,
     rows: Mapping[str, str] | None = None,
 ) -> None:
-    """Write a document; of one that is there (`number`) only parts and blocks that differ from earlier ones."""
+    """Write a document, or what changed of one that is there.
+
+    `number` is that of the document that is there; its parts and blocks are written where they differ.
+    """
     id = document["_id"]
     texts = (packed(document, HEAD), packed(document, SUMMARY), record.damage(document))
     row = (*texts, checksum(id, *texts))

@@ -135,7 +135,7 @@ class Journal:
 
 
 def entries(content: bytes) -> tuple[list[Entry], int, str]:
-    """Whole lines from the start of a journal, their length, and why a line before the last one is damaged."""
+    """Whole lines of a journal, their length, and damage before the last line."""
     every: list[Entry] = []
     length, lines = 0, content.splitlines(keepends=True)
     for number, line in enumerate(lines, 1):

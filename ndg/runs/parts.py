@@ -46,12 +46,12 @@ def put_together(parts: Mapping[str, str]) -> dict[str, Any]:
 
 
 def lacks(text: str, key: str) -> bool:
-    """Whether the text of a part says that a key of it has a part of its own."""
+    """Whether a key of a part has a part of its own."""
     return ELSEWHERE in text and f"{dumps(key)}:{ELSEWHERE}" in text
 
 
 def name(path: Path) -> str:
-    """A path as text: a JSON list, of which that of an inner path is a continuation."""
+    """Path as a JSON list, which inner paths continue."""
     return dumps(path)
 
 

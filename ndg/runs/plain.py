@@ -34,7 +34,10 @@ def plain(value: Any, path: str = "") -> tuple[Any, list[str]]:
 
 
 def size(value: Any) -> int:
-    """Bytes that a plain value takes in a BSON document (bsonspec.org 1.1), the largest integers as 64 bits."""
+    """Bytes of a plain value in a BSON document (bsonspec.org 1.1).
+
+    The largest integers count as 64 bits.
+    """
     if isinstance(value, dict):
         return 5 + sum(2 + len(key.encode()) + size(each) for key, each in value.items())
     if isinstance(value, list):
@@ -64,7 +67,10 @@ def is_small(document: Mapping[str, Any]) -> bool:
 
 
 def shortened(paths: list[str]) -> list[str]:
-    """Paths of numbers that are not finite: the first `PATHS`, and a last word where there are more."""
+    """Paths of numbers that are not finite, the first `PATHS`.
+
+    A last word says where there are more.
+    """
     return paths if len(paths) <= PATHS else [*paths[:PATHS], MORE]
 
 

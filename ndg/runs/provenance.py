@@ -88,7 +88,10 @@ def born(pid: int) -> int | None:
 
 
 def lives(document: dict[str, Any]) -> bool | None:
-    """Whether the process of a run exists; None for one on another machine or of an earlier version."""
+    """Whether the process of a run exists.
+
+    None for one on another machine or of an earlier version.
+    """
     pid = document.get("pid")
     if document.get("host") != platform.node() or not isinstance(pid, int):
         return None

@@ -1,4 +1,4 @@
-"""What a query reads of an embedded file: summaries of all runs, and the parts that hold other fields."""
+"""Reading of an embedded file: summaries of runs, and further parts."""
 
 from __future__ import annotations
 
@@ -42,7 +42,10 @@ class Reading:
             self._texts[summary.SUMMARY][number] = text
 
     def partly(self, runs: Collection[int], paths: Iterable[str], whole: bool) -> tuple[Documents, Collection[int]]:
-        """These dotted fields of some runs, with `whole` also all that they contain; and runs that have more."""
+        """Dotted fields of some runs, and the runs that have more.
+
+        With `whole` the fields come with all that they contain.
+        """
         documents: Documents = {number: {"_id": self.ids[number]} for number in runs}
         texts: Texts = {}
         rows: dict[int, list[str]] = {}

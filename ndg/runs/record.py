@@ -134,7 +134,10 @@ class RunRecord(dict[str, Any]):
         return max(0.0, ((now or datetime.now(UTC)) - datetime.fromisoformat(self["heartbeat"])).total_seconds())
 
     def dead(self, now: datetime | None = None) -> bool:
-        """Whether a RUNNING run has no process, or is silent for long on a machine that cannot be asked."""
+        """Whether a RUNNING run has no process, or is silent for long.
+
+        Silence counts on a machine that cannot be asked.
+        """
         if self["status"] != RUNNING:
             return False
         alive = lives(self)

@@ -14,7 +14,9 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 class Selection:
-    """A validated query with its order, limit and fields to keep (1, dotted paths) or to drop (0).
+    """Validated query with order, limit and fields.
+
+    Fields are kept (1, dotted paths) or dropped (0).
 
     With `checked` a document that is no whole record is `{"_id": ..., "damage": the reason}`.
     """

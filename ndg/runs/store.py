@@ -91,7 +91,10 @@ class Store:
         return self._change(id, lambda _: None) is not None
 
     def change(self, id: str, edit: Edit) -> None:
-        """Put the next version in place of a document; `edit` may be called again if another process was faster."""
+        """Replace a document by its next version.
+
+        `edit` may be called again if another process was faster.
+        """
         self._do(lambda link: link.change(id, edit), write=True)
 
     def find(
@@ -110,7 +113,10 @@ class Store:
         return self._do(lambda link: link.find(selection)) or []
 
     def mirror(self, record: RunRecord) -> None:
-        """Write a run for sacred, and its files, where the address of the store says so. Raises StoreError."""
+        """Write a run and its files for sacred, if the address says so.
+
+        Raises StoreError.
+        """
         if self._also:
             self._do(lambda _: [write(record) for write in self._also], write=True)
 

@@ -33,7 +33,10 @@ class Example:
 
 @dataclass(frozen=True)
 class FeatureRange:
-    """Range of a feature where a literal holds, beside where it does not: 5 %, median, 95 %."""
+    """Quantiles of a feature where a literal holds, and elsewhere.
+
+    They are 5 %, the median and 95 %.
+    """
 
     feature: str
     holds: tuple[float, float, float] | None

@@ -168,7 +168,7 @@ def rows_of_metrics(make: Make) -> None:
 
 
 def long_results(make: Make) -> None:
-    """Long values of a run are in files, its document is small, and both give what was logged."""
+    """Long values are files, the document is small, and both read back."""
     limit = long_values.LONG
     text = "x" * (limit - size({"value": ""}))
     pairs: dict[str, tuple[Any, Any]] = {

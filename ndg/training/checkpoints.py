@@ -44,7 +44,10 @@ def load_model(folder: str | Path, name: str = MODEL) -> tuple[nn.Module, Experi
 
 
 def best(history: Sequence[Row]) -> int:
-    """Number of the best epoch so far, 0 without any; where units are removed, of the smallest network."""
+    """Number of the best epoch so far, 0 without any.
+
+    Where units are removed, it is the best of the smallest network.
+    """
     if not history:
         return 0
     smallest = [row for row in history if row.get(PARAMETERS) == history[-1].get(PARAMETERS)]

@@ -25,7 +25,10 @@ HEADERS: Final = {
 
 
 class Guard:
-    """Answers 403 or 404 to requests that are not from the page, and passes on the others without the token."""
+    """Refuses requests that are not from the page, with 403 or 404.
+
+    Other requests are passed on without the token.
+    """
 
     def __init__(self, app: App, token: str, port: int) -> None:
         self._app = app

@@ -25,7 +25,10 @@ class Server:
 
 
 def bind(log: Log, port: int, write: bool) -> Server:
-    """A server for a log on a port of loopback, or on a free one (0). Raises UserError for a port that is taken."""
+    """Server of a run log on a loopback port; 0: a free one.
+
+    Raises UserError for a port that is taken.
+    """
     require("starlette", "ndg ui", "`ndg runs` and `ndg show` need no package")
     require("uvicorn", "ndg ui", "`ndg runs` and `ndg show` need no package")
     import uvicorn

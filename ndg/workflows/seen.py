@@ -1,4 +1,4 @@
-"""Examples of the neurons of a graph, and of the exceptions of its edges, for pages of a run."""
+"""Examples of neurons, and exceptions of edges, for pages of a run."""
 
 from __future__ import annotations
 
@@ -52,7 +52,10 @@ def text(seen: Sequence[Examples]) -> str:
 
 
 def of_run(record: RunRecord) -> list[Examples]:
-    """Examples that a run saved, if any; GraphError for a damaged file, or one of a newer version."""
+    """Examples that a run saved, if any.
+
+    Raises GraphError for a damaged file, or one of a newer version.
+    """
     path = Path(record.folder) / FILE
     if not path.is_file():
         return []

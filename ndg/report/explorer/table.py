@@ -68,7 +68,10 @@ def tabulate(
     title: str | None = None,
     examples: Iterable[Examples] = (),
 ) -> Explorer:
-    """Explorer of an NDG with its scores, or others, its verdicts, and examples of literals and edges."""
+    """Explorer of an NDG with scores, verdicts and examples.
+
+    `scores` replace those of the graph; examples are of literals and edges.
+    """
     shown = [each.fewer(SHOWN) for each in examples]
     number = {each.of: place for place, each in enumerate(shown)}
     if scores is not None:
