@@ -23,7 +23,7 @@ import pandas as pd
 from torch import nn
 
 import ndg
-from analysis.log import documents
+from analysis.log import documents, named
 from ndg import atomic, extraction, runs
 from ndg.abstraction.edges import EdgeSettings, EdgeTrials, try_edges
 from ndg.abstraction.edges.forcing import REST
@@ -265,7 +265,7 @@ def chosen(
     """
     folders = [(Path(name).name, Path(name)) for name in names if Path(name).is_dir()]
     with runs.open(locations.store, local=locations.runs) as log:
-        records: list[RunRecord] = [log.get(name, "train") for name in names if not Path(name).is_dir()]
+        records: list[RunRecord] = [named(log, name, "train") for name in names if not Path(name).is_dir()]
         for config in configs:
             for seed in seeds:
                 query = {"kind": "train", "status": "COMPLETED", "name": config, "config.seed": seed}

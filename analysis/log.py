@@ -16,11 +16,12 @@ from ndg.errors import NDGError, OutputError, RunNotFoundError
 from ndg.locations import Locations
 from ndg.progress import log as messages
 from ndg.report.tables import Table
-from ndg.runs import long_values
+from ndg.runs import conditions, long_values
 from ndg.runs.log import Log
+from ndg.runs.query import ids_with
 from ndg.runs.record import RunRecord
 
-COLUMNS: Final = ("kind", "name", "status", "parent", "folder", "device", "training_digest", "seeds", "config")
+COLUMNS: Final = ("kind", "name", "status", "parent", "host", "folder", "device", "training_digest", "seeds", "config")
 """Columns that every script reads."""
 
 
@@ -34,13 +35,9 @@ def main(title: str, table: Callable[[list[RunRecord]], Table], kind: str = "ali
     args = parser.parse_args()
     locations = Locations.choose(runs=args.runs, store=args.store)
     try:
-        query = json.loads(args.where)
-    except json.JSONDecodeError as error:
-        parser.error(f"--where takes a MongoDB query as JSON, in single quotes; got {args.where!r} ({error})")
-    try:
+        query = conditions.query(args.where, [f"kind={kind}", "status=COMPLETED"])
         with runs.open(locations.store, local=locations.runs) as log:
-            complete = {"kind": kind, "status": "COMPLETED"}
-            records = documents(log, {"$and": [complete, query]})
+            records = documents(log, query)
         if kind == "align":
             newest = {json.dumps([run["name"], run["config"]["criterion"]]): run for run in reversed(records)}
             records = list(newest.values())
@@ -71,6 +68,27 @@ def documents(
         except OutputError as error:
             messages.warning("run %s is left out: %s", id, error)
     return records
+
+
+def named(log: Log, name: str, kind: str) -> RunRecord:
+    """The run of a kind with an id, a part of one, or `last`, without its results.
+
+    Raises RunNotFoundError.
+    """
+    of_kind: dict[str, Any] = {"kind": kind}
+    if name in ("last", f"last:{kind}"):
+        records = documents(log, of_kind, (), limit=1) or documents(log, of_kind, ())[:1]  # the newest may be damaged
+    else:
+        tries = (documents(log, {**of_kind, "_id": part}, ()) for part in (name, *ids_with(name)))
+        records = next(filter(None, tries), [])
+    if len(records) == 1:
+        return records[0]
+    if records:
+        ids = ", ".join(record.id for record in records[:3])
+        raise RunNotFoundError(
+            f"{name!r} must name one {kind} run; it fits {len(records)}, such as {ids}; type more of the id"
+        )
+    raise RunNotFoundError(f"no {kind} run in {log.uri} is named {name!r}; `ndg runs kind={kind}` lists them")
 
 
 def nested(cells: Mapping[str, Any]) -> dict[str, Any]:

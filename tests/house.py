@@ -153,3 +153,32 @@ def _folder(module: str, found: Edges) -> str:
     """The folder of a module; a package lies in itself."""
     inside = any(name.startswith(module + ".") for name in found)
     return module if inside else module.rpartition(".")[0]
+
+
+def uses_of_logs(source: str) -> set[str]:
+    """What a source reads of run logs: their attributes, and other names of `ndg.runs` that read runs."""
+    tree = list(ast.walk(ast.parse(source)))
+    logs = {node.arg for node in tree if isinstance(node, ast.arg) and node.annotation and "Log" in _text(node)}
+    for node in tree:
+        target = node.optional_vars if isinstance(node, ast.withitem) else None
+        value = node.context_expr if isinstance(node, ast.withitem) else getattr(node, "value", None)
+        if isinstance(node, ast.Assign):
+            target = node.targets[0]
+        if isinstance(target, ast.Name) and value is not None and _is_log(value):
+            logs.add(target.id)
+    read = [node for node in tree if isinstance(node, ast.Attribute)]
+    used = {node.attr for node in read if _is_log(node.value) or ast.unparse(node.value) in logs}
+    names = {alias.name for node in tree if isinstance(node, ast.ImportFrom) for alias in node.names}
+    return used | (names & READERS) | {node.attr for node in read if node.attr in READERS}
+
+
+READERS = {"connect", "read_all", "Store", "begun", "unfinished"}
+"""Names of `ndg.runs` that read runs without `Log.frame`."""
+
+
+def _text(argument: ast.arg) -> str:
+    return ast.unparse(argument.annotation) if argument.annotation else ""
+
+
+def _is_log(value: ast.AST) -> bool:
+    return isinstance(value, ast.Call) and ast.unparse(value.func) in ("runs.open", "ndg.runs.open", "Log")

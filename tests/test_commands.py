@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -193,6 +195,48 @@ def test_a_graph_is_drawn_and_exported_again_from_its_run(aligned, tmp_path, cap
         assert main(["render", record.id, *options, *wrong]) == 2
         assert not (tmp_path / "x.svg").exists()
     assert main(["render", record.id, *options, "--pdf", "--max-nodes", "0"]) == 2
+
+
+@contextmanager
+def read_only(folder, place):
+    """The folder at another place, where nothing can be written."""
+    place.mkdir()
+    bound = subprocess.run(["mount", "--bind", folder, place], capture_output=True, check=False).returncode == 0
+    try:
+        remount = ["mount", "-o", "remount,ro,bind", place]
+        if not bound or subprocess.run(remount, capture_output=True, check=False).returncode:
+            pytest.skip("a folder is mounted read-only by root alone")
+        yield place
+    finally:
+        if bound:
+            subprocess.run(["umount", "--lazy", place], check=True)
+
+
+@in_a_file
+def test_a_read_only_mount_is_read_drawn_and_aligned_from(aligned, tmp_path, monkeypatch, capsys):
+    folder, _, _, record = aligned
+    monkeypatch.chdir(tmp_path)
+    with read_only(folder, tmp_path / "mounted") as mounted:
+        pages = [["render", record.id, "--csv"], ["report", record.id, "--md"], ["explore", record.id]]
+        tables = [
+            ["runs"],
+            ["show", record.id],
+            ["compare", record.id, record["parent"]],
+            ["diff", record.id, record.id],
+        ]
+        for words in (*tables, *pages, ["best", "results.train.test_accuracy"], ["export", "copy.db"]):
+            assert main([*words, "--runs", str(mounted), "-q"]) == 0, words
+        assert {path.name for path in tmp_path.iterdir() if path.is_file()} == {
+            "copy.db", *(f"{record.id}-{name}" for name in ("ndg.csv", "summary.md", "explorer.html"))
+        }  # fmt: skip
+        trained = mounted / record["parent"]
+        assert main(["align", str(trained), *FEWER, "--runs", "own", "--executor", "serial", "-q"]) == 0
+        assert main(["tag", record.id, "x", "--runs", str(mounted), "-q"]) == 1
+    assert "write a readonly database" in capsys.readouterr().err
+    with runs.open(tmp_path / "own" / "ndg.db") as log:
+        assert log.get("last")["parent"] == record["parent"]
+        aligned_share = "results.trial.q.test.aligned"
+        assert log.get("last").figure(aligned_share) == record.figure(aligned_share)
 
 
 def test_without_a_config_every_one_at_hand_is_trained_and_aligned(tmp_path, capsys, monkeypatch):

@@ -114,6 +114,28 @@ def test_the_package_reads_neither_configs_nor_global_params():
         assert "import_module" not in source or module in LAZY, module
 
 
+def test_analysis_reads_runs_by_frames_alone():
+    sources = {path: path.read_text() for path in (ROOT / "analysis").rglob("*.py")}
+    read = {path.name: house.uses_of_logs(text) for path, text in sources.items()}
+    assert read["log.py"] == {"frame", "uri"}
+    assert not {name: uses for name, uses in read.items() if uses - {"frame", "uri"}}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "with runs.open(uri) as log:\n    log.get('last')",
+        "log = ndg.runs.open(uri)\nlog.find()",
+        "def f(log: Log):\n    return log.metrics('last')",
+        "runs.open(uri).best(digest)",
+        "def f(where):\n    return runs.connect(where.store)",
+        "from ndg.runs.record import read_all",
+    ],
+)
+def test_another_way_to_read_runs_is_noticed(source):
+    assert house.uses_of_logs(source) - {"frame", "uri"}
+
+
 def loaded(code: str) -> set[str]:
     script = f"import sys\n{code}\nprint('\\n'.join({{name.partition('.')[0] for name in sys.modules}}))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)

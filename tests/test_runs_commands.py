@@ -57,6 +57,14 @@ def test_a_condition_that_is_none_is_refused(said, words):
     assert any(text in err for text in ("got", "not a regular expression", "fields are dotted paths"))
 
 
+@pytest.mark.parametrize(
+    ("words", "number"), [(["a=NaN"], "NaN"), (["--where", '{"a": {"$lt": -1e999}}'], "-Infinity")]
+)
+def test_a_condition_on_no_finite_number_names_what_came(said, words, number):
+    code, _, err = said("runs", *words)
+    assert (code, f"a is compared with a finite number; got {number}; runs hold null in its place" in err) == (2, True)
+
+
 def test_a_field_that_no_run_has_is_named_with_the_nearest(said):
     for words in (["--columns", "results.train.test_acuracy"], ["results.train.test_acuracy>0.5"]):
         code, _, err = said("runs", *words)

@@ -8,7 +8,6 @@ log.get("last")                                  # a RunRecord: a dictionary
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path, PurePath
@@ -18,7 +17,7 @@ from ndg.errors import OutputError, RunNotFoundError, nearest
 from ndg.progress import log as messages
 from ndg.runs import edits, merging, show
 from ndg.runs import record as records
-from ndg.runs.query import Sort
+from ndg.runs.query import Sort, ids_with
 from ndg.runs.record import COMPLETED, RunRecord
 from ndg.runs.selection import Selection
 from ndg.runs.store import DEFAULT, FILE, Store, connect
@@ -137,10 +136,12 @@ class Log(AbstractContextManager["Log"]):
         return record if here is None else records.placed(record, here.resolve())
 
     def get(self, run: str = "last", kind: str | None = None) -> RunRecord:
-        """The run of an id, a part of one, `last`, or `last:KIND`.
+        """The run of an id, a part of one, its folder, `last`, or `last:KIND`.
 
         Else RunNotFoundError.
         """
+        if os.sep in run and os.path.isdir(run):
+            return self._of_folder(Path(run), kind)
         if run.startswith("last:"):
             run, kind = "last", run.removeprefix("last:")
         of_kind = {"kind": kind} if kind else {}
@@ -150,12 +151,8 @@ class Log(AbstractContextManager["Log"]):
             what = f"{kind} run" if kind else "run"
             raise RunNotFoundError(f"there is no {what} in {self.uri} yet{self._hint(lambda _: True)}")
         if exact := self.find({"_id": run}, limit=1):
-            if kind and exact[0]["kind"] != kind:
-                raise RunNotFoundError(
-                    f"{run} is a {exact[0]['kind']} run; name one of kind {kind} (`ndg runs` lists them)"
-                )
-            return exact[0]
-        fits = [{"$gte": run, "$lt": f"{run}\uffff"}, {"$regex": f"{re.escape(run)}$"}] if run else []
+            return _of_kind(exact[0], kind)
+        fits = ids_with(run)
         near = next((ids for ask in fits if (ids := self._ids({**of_kind, "_id": ask}))), [])
         if near == [run]:
             raise RunNotFoundError(
@@ -171,8 +168,19 @@ class Log(AbstractContextManager["Log"]):
         others = [ids for ask in fits if (ids := self._ids({"_id": ask}))] if kind else []
         if others:
             raise RunNotFoundError(f"{others[0][0]} is no {kind} run; name one of kind {kind} (`ndg runs` lists them)")
-        hint = self._hint(lambda record: record.id.startswith(run) or record.id.endswith(run))
+        hint = self._hint(lambda record: run in record.id)
         raise RunNotFoundError(f"no run in {self.uri} is named {run!r}; {nearest(run, self._ids(of_kind))}{hint}")
+
+    def _of_folder(self, folder: Path, kind: str | None) -> RunRecord:
+        """The run in a folder, with what the log knows of it."""
+        if (record := records.read(folder)) is None:
+            raise RunNotFoundError(
+                f"the folder of a run holds its {records.RECORD}; {folder} has none that can be read; name the folder "
+                "of one run, or list those of all in it by --runs"
+            )
+        known = self.find({"_id": record.id}, limit=1)
+        whole = merging.join(record, known[0]) if known else record
+        return _of_kind(records.placed(whole, folder.resolve()), kind)
 
     def best(
         self,
@@ -326,6 +334,15 @@ class Log(AbstractContextManager["Log"]):
             f"; {self._local} holds {', '.join(away[:3])}{' and more' if len(away) > 3 else ''}: bring it over with "
             f"ndg.runs.open(...).adopt({str(self._local)!r})"
         )
+
+
+def _of_kind(record: RunRecord, kind: str | None) -> RunRecord:
+    """The record. Raises RunNotFoundError for one of another kind."""
+    if kind and record["kind"] != kind:
+        raise RunNotFoundError(
+            f"{record.id} is a {record['kind']} run; name one of kind {kind} (`ndg runs` lists them)"
+        )
+    return record
 
 
 def _folders(root: Path) -> dict[str, str]:

@@ -9,6 +9,7 @@ and text with text, `$regex` reads text. Other operators are refused.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from reprlib import repr as short
@@ -78,6 +79,12 @@ def check_path(path: str) -> str:
     return path
 
 
+def ids_with(part: str) -> list[dict[str, str]]:
+    """Conditions on the id of a run that is named by a part: its beginning, else its end, else anything in it."""
+    named = re.escape(part)
+    return [{"$gte": part, "$lt": f"{part}\uffff"}, {"$regex": f"{named}$"}, {"$regex": named}] if part else []
+
+
 def _field(path: str, condition: Any) -> dict[str, Any]:
     if isinstance(condition, re.Pattern):
         condition = {"$regex": condition}
@@ -126,6 +133,7 @@ def _pattern(path: str, value: Any, together: Mapping[str, Any]) -> str:
 
 
 def _scalar(path: str, value: Any) -> Any:
+    number = value
     try:
         value, lost = plain(value, path)
     except StoreError as error:
@@ -134,7 +142,12 @@ def _scalar(path: str, value: Any) -> Any:
         ) from error
     if isinstance(value, str):
         _check_text(path, value)
-    if lost or isinstance(value, list | dict):
+    if lost and value is None:
+        raise UserError(
+            f"{path} is compared with a finite number; got {json.dumps(float(number))}; runs hold null in its place, "
+            "and name the path in nonfinite"
+        )
+    if isinstance(value, list | dict):
         raise UserError(
             f"{path} is compared with one number, text, boolean or null; got {short(value)}; use $in for several"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from ndg.errors import ConfigError, GraphError, RunNotFoundError
 from ndg.graph.ndg import NDG
 from ndg.graph.top_scored import foremost, top
+from ndg.progress import log
 from ndg.report.explorer.page import explore
 from ndg.report.render import render
 from ndg.runs.record import RunRecord
@@ -30,6 +32,14 @@ def graph_of(record: RunRecord) -> NDG:
     return NDG.load(path)
 
 
+def place_of(record: RunRecord, name: str) -> Path:
+    """A file in the folder of a run; in the present one, with the id before its name, where that is read-only."""
+    if os.access(record.folder, os.W_OK) or not record.folder.is_dir():
+        return record.folder / name
+    log.info("%s is read-only: %s is written to the present folder", record.folder, name)
+    return Path(f"{record.id}-{name}")
+
+
 def _by_scores(record: RunRecord, score: str | None, most: int | None) -> NDG:
     """The graph with one score first, and only the `most` important neurons."""
     graph = graph_of(record)
@@ -47,10 +57,10 @@ def _by_scores(record: RunRecord, score: str | None, most: int | None) -> NDG:
 def explored(record: RunRecord, path: str | Path = "", *, score: str | None = None) -> Path:
     """Write the explorer of the graph of a run.
 
-    Return the path, without a `path` in the run's folder.
+    Return the path, without a `path` that of `place_of`.
     """
     graph, examples = _by_scores(record, score, None), seen.of_run(record)
-    return explore(graph, path or record.folder / EXPLORER, title=record["name"], examples=examples)
+    return explore(graph, path or place_of(record, EXPLORER), title=record["name"], examples=examples)
 
 
 def draw(
@@ -66,7 +76,7 @@ def draw(
 ) -> Path:
     """Draw the graph of a run; return the path.
 
-    Without a `path` it is in the run's folder. `target` is a class (number or name) or a literal. Neurons are shaded
+    Without a `path` it is that of `place_of`. `target` is a class (number or name) or a literal. Neurons are shaded
     by the method `score`, by default the run's first; with `most`, only that many of the most important neurons are
     drawn. `max_nodes` and the time limit default to the run's config; `options` are further ones of `render`.
     """
@@ -75,7 +85,8 @@ def draw(
     parts = [NAME, *([] if target is None else [target]), *([] if score is None else [score])]
     parts += [] if most is None else [f"top{most}"]
     name = re.sub(r"[^\w.-]", "-", "-".join(parts).replace("~", "not-"))[:50]
-    target_path = Path(path) if path else record.folder / f"{name}{'.condensed' if kind == 'json' else ''}.{kind}"
+    file = f"{name}{'.condensed' if kind == 'json' else ''}.{kind}"
+    target_path = Path(path) if path else place_of(record, file)
     target_path = target_path if target_path.suffix else target_path.with_suffix(f".{kind}")
     if target_path.suffix.lower() != f".{kind}":
         raise ConfigError(

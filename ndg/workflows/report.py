@@ -20,7 +20,7 @@ from ndg.report.sections import held_out
 from ndg.report.tables import Table
 from ndg.runs.record import RunRecord
 from ndg.workflows import seen
-from ndg.workflows.pictures import GRAPH, NAME
+from ndg.workflows.pictures import GRAPH, NAME, place_of
 
 NAMES = {"html": "summary.html", "pdf": "summary.pdf", "md": "summary.md"}
 """File of each format in the folder of the first run."""
@@ -30,7 +30,7 @@ SHOWN = ("trial", "interchange", "edges", "edges_tried", "minimal", "scores", "g
 
 def reported(records: Sequence[RunRecord], kind: str, path: str | Path = "") -> Path:
     """Write the report of a run, or of several side by side; return the path."""
-    target = Path(path) if path else records[0].folder / NAMES[kind]
+    target = Path(path) if path else place_of(records[0], NAMES[kind])
     target = target if target.suffix else target.with_suffix(f".{kind}")
     if target.suffix.lower() != f".{kind}":
         raise ConfigError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 
 import ndg.runs
-from analysis.log import documents, nested
+from analysis.log import documents, named, nested
 from ndg.config import Data, Experiment
 from ndg.errors import RunNotFoundError, UserError
 
@@ -47,12 +48,26 @@ def test_runs_are_found_by_any_dotted_field_newest_first(log, ids):
     assert "metrics" not in log.find(limit=1, metrics=False)[0]
 
 
-def test_a_run_is_got_by_id_by_either_end_of_it_and_by_last(log, ids):
+def test_a_run_is_got_by_id_by_any_part_of_it_and_by_last(log, ids):
     assert log.get().id == ids[4]
     assert log.get("last", kind="train").id == ids[3]
     assert log.get(ids[1]).id == ids[1]
     assert log.get(ids[1][:-1]).id == ids[1]
     assert log.get(ids[1][-4:]).id == ids[1]
+    assert log.get(ids[4][16:-2]).id == ids[4]
+
+
+def test_a_run_is_got_by_its_folder_also_where_that_is_copied(log, ids, root, tmp_path):
+    copy = shutil.copytree(root / ids[1], tmp_path / "copy" / ids[1])
+    log.tag(ids[1], "later")
+    record = log.get(str(copy), kind="train")
+    assert (record.id, record.folder, record["tags"]) == (ids[1], copy, ["later"])
+    with ndg.runs.open(tmp_path / "other.db") as other:
+        assert other.get(str(copy)).id == ids[1]
+    with pytest.raises(RunNotFoundError, match=rf"{ids[1]} is a train run; name one of kind align"):
+        log.get(str(copy), kind="align")
+    with pytest.raises(RunNotFoundError, match=r"holds its journal.jsonl; .*copy has none that can be read"):
+        log.get(str(copy.parent))
 
 
 def test_a_name_that_fits_no_run_or_several_names_the_nearest(log, ids):
@@ -124,6 +139,24 @@ def test_scripts_read_documents_from_a_frame_alone(log, ids):
         "g": {},
     }
     assert list(log.metrics(ids[0])["loss"]) == [0.5]
+
+
+def test_scripts_take_a_run_of_a_kind_by_a_part_of_its_id(log, ids):
+    for name, id in (
+        ("last", 3),
+        ("last:train", 3),
+        (ids[1], 1),
+        (ids[1][:-1], 1),
+        (ids[2][-4:], 2),
+        (ids[0][9:-2], 0),
+    ):
+        assert named(log, name, "train").id == ids[id]
+    assert named(log, "last", "align")["parent"] == ids[1]
+    with pytest.raises(RunNotFoundError, match=r"must name one train run; it fits 4, such as .*; type more of the id"):
+        named(log, "train", "train")
+    for name in (ids[4], "", "nothing", "last:align"):
+        with pytest.raises(RunNotFoundError, match=rf"no train run in .* is named '{name}'; `ndg runs kind=train`"):
+            named(log, name, "train")
 
 
 def test_tags_and_notes_can_be_asked_for_and_change_nothing_else(log, ids):
