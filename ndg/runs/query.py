@@ -80,7 +80,10 @@ def check_path(path: str) -> str:
 
 
 def ids_with(part: str) -> list[dict[str, str]]:
-    """Conditions on the id of a run that is named by a part: its beginning, else its end, else anything in it."""
+    """Conditions on the id of a run that is named by a part.
+
+    The part is its beginning, else its end, else anything in it.
+    """
     named = re.escape(part)
     return [{"$gte": part, "$lt": f"{part}\uffff"}, {"$regex": f"{named}$"}, {"$regex": named}] if part else []
 

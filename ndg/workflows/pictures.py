@@ -33,7 +33,10 @@ def graph_of(record: RunRecord) -> NDG:
 
 
 def place_of(record: RunRecord, name: str) -> Path:
-    """A file in the folder of a run; in the present one, with the id before its name, where that is read-only."""
+    """A file in the folder of a run, or in the present one.
+
+    Where the folder is read-only, it is the present one, with the id before the name.
+    """
     if os.access(record.folder, os.W_OK) or not record.folder.is_dir():
         return record.folder / name
     log.info("%s is read-only: %s is written to the present folder", record.folder, name)
