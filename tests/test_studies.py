@@ -176,6 +176,26 @@ def test_diff_of_two_trainings_matches_their_units(home, capsys, tmp_path):
     assert "Jaccard 1.000" in capsys.readouterr().out
 
 
+def test_of_several_alignments_complete_ones_stay_and_the_others_start(home, capsys):
+    folder, options = home
+    graph_alone = ["trial.interventions=[]", "importance.methods=[]", "--executor", "serial"]
+    words = ["align", "digits_mlp", *QUICK, *graph_alone, *options]
+    assert main([*words, "--seeds", "0", "1", "--resume"]) == 2  # nothing was begun
+    assert "there is no align run of" in capsys.readouterr().err
+    assert main([*words, "--seeds", "1", "--json"]) == 0
+    [first] = json.loads(capsys.readouterr().out)
+    assert main([*words, "--seeds", "0", "1", "--resume", "--json"]) == 0
+    other, same = json.loads(capsys.readouterr().out)
+    assert same["_id"] == first["_id"]
+    assert other["_id"] != first["_id"]
+    count = len(list(folder.iterdir()))
+    assert main([*words, "--seeds", "0", "1", "--resume", "--json"]) == 0
+    assert [record["_id"] for record in json.loads(capsys.readouterr().out)] == [other["_id"], same["_id"]]
+    assert len(list(folder.iterdir())) == count
+    assert main([*words, "--seeds", "1", "--resume"]) == 2
+    assert "is complete; start another without --resume" in capsys.readouterr().err
+
+
 def test_what_a_study_cannot_do_is_said(home, capsys):
     _, options = home
     assert main(["align", "layers", "digits_mlp", "--resume", *QUICK, *options]) == 2

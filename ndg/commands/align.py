@@ -90,11 +90,18 @@ def _trial(options: Namespace, prepared: Sequence[Any]) -> int:
 
     records: list[Any] = []
     runs = [(network, alpha) for network in prepared for alpha in network.experiment.criterion.alphas]
+    begun = [_begun(network, alpha) if options.resume else (False, None) for network, alpha in runs]
+    several = len(runs) > 1 and any(known for known, _ in begun)
+    left = [run for run, (_, complete) in zip(runs, begun, strict=True) if complete is None or not several]
     try:
-        with progress.whole(prepare.stages(prepared[0]) if progress.told() else {}, len(runs)):
-            for network, alpha in runs:
+        with progress.whole(prepare.stages(left[0][0]) if left and progress.told() else {}, len(left)):
+            for (network, alpha), (known, complete) in zip(runs, begun, strict=True):
+                if several and complete is not None:
+                    log.info("%s: %s is complete", network.experiment.name, complete.id)
+                    records.append(complete)
+                    continue
                 log.debug("align %s by digest %s", network.target.id, network.experiment.at(alpha).digest)
-                records.append(align_workflow.run(network, alpha, resume=options.resume))
+                records.append(align_workflow.run(network, alpha, resume=options.resume and (known or not several)))
                 progress.next_run()
     finally:  # finished runs are printed also when a later one fails
         if records:
@@ -104,3 +111,12 @@ def _trial(options: Namespace, prepared: Sequence[Any]) -> int:
                 if (record.folder / name).is_file():
                     say(f"{record['name']:12} {near(record.folder / name)}")
     return 0
+
+
+def _begun(network: Any, alpha: float) -> tuple[bool, Any]:
+    """Whether an alignment has been begun before, and its record if it is complete."""
+    from ndg import runs
+
+    experiment, folder = network.experiment.at(alpha), network.where.runs
+    about = {"kind": "align", "parent": network.target.parent}
+    return bool(runs.begun(folder, experiment, **about)), runs.finished(folder, experiment, **about)

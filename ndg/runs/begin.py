@@ -121,6 +121,13 @@ def unfinished(root: Path, experiment: Experiment, *, kind: str = "train", paren
     raise RunNotFoundError(f"there is no unfinished {what}; {finished.id} is complete; start another without --resume")
 
 
+def finished(root: Path, experiment: Experiment, *, kind: str = "train", parent: str | None = None) -> RunRecord | None:
+    """The newest complete run that `resume` would consider, unless a newer one was interrupted."""
+    mine = [record for record in begun(root, experiment, kind=kind, parent=parent) if _ended(record)]
+    newest = max(mine, key=lambda record: record["started"], default=None)
+    return newest if newest is not None and newest["status"] == COMPLETED else None
+
+
 def begun(root: Path, experiment: Experiment, *, kind: str = "train", parent: str | None = None) -> list[RunRecord]:
     """Records of all runs that `resume` would consider, finished or not."""
     wanted = {"kind": kind, **_same(experiment, kind, parent)[0]}
@@ -129,6 +136,10 @@ def begun(root: Path, experiment: Experiment, *, kind: str = "train", parent: st
 
 def _has(record: RunRecord, figures: dict[str, Any]) -> bool:
     return all(record.figure(path) == value for path, value in figures.items())
+
+
+def _ended(record: RunRecord) -> bool:
+    return record["status"] == COMPLETED or _cut(record)
 
 
 def _cut(record: RunRecord) -> bool:

@@ -141,6 +141,26 @@ def test_after_a_completed_one_there_is_nothing_to_resume(uri: str, root: Path, 
         ndg.runs.resume(uri, experiment, root, kind="align", parent=TRAINED)
 
 
+def test_a_complete_one_is_known_until_a_later_one_is_cut_short(uri: str, root: Path, experiment: Experiment, cut: Cut):
+    about: dict[str, Any] = {"kind": "align", "parent": TRAINED}
+    cut()
+    assert ndg.runs.finished(root, experiment, **about) is None
+    with ndg.runs.start(uri, "align", experiment, root, parent=TRAINED) as run:
+        assert ndg.runs.finished(root, experiment, **about) is None
+    for other in (replace(experiment, seed=4), replace(experiment, criterion=Criterion(alpha=[50.0]))):
+        assert ndg.runs.finished(root, other, **about) is None
+    assert ndg.runs.finished(root, experiment, kind="align", parent="another") is None
+    with ndg.runs.start(uri, "align", experiment, root, parent=TRAINED):  # alive: not an end
+        complete = ndg.runs.finished(root, experiment, **about)
+    assert complete is not None
+    assert complete.id == run.id
+    id = cut()
+    record = records.read(root / id)
+    assert record is not None
+    records.write(record | {"started": "2999-01-01T00:00:00.000Z"}, root / id)
+    assert ndg.runs.finished(root, experiment, **about) is None
+
+
 def test_a_living_one_is_not_reopened(uri: str, root: Path, experiment: Experiment):
     with (
         ndg.runs.start(uri, "align", experiment, root, parent=TRAINED) as run,
