@@ -114,7 +114,7 @@ def _trial(options: Namespace, prepared: Sequence[Any]) -> int:
 
 
 def _begun(network: Any, alpha: float) -> tuple[bool, Any]:
-    """Whether an alignment has been begun before, and its record if it is complete."""
+    """Whether an alignment was begun, and its complete record."""
     from ndg import runs
 
     experiment, folder = network.experiment.at(alpha), network.where.runs

@@ -122,7 +122,7 @@ def unfinished(root: Path, experiment: Experiment, *, kind: str = "train", paren
 
 
 def finished(root: Path, experiment: Experiment, *, kind: str = "train", parent: str | None = None) -> RunRecord | None:
-    """The newest complete run that `resume` would consider, unless a newer one was interrupted."""
+    """The newest complete run, unless a newer one was interrupted."""
     mine = [record for record in begun(root, experiment, kind=kind, parent=parent) if _ended(record)]
     newest = max(mine, key=lambda record: record["started"], default=None)
     return newest if newest is not None and newest["status"] == COMPLETED else None
