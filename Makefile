@@ -47,18 +47,16 @@ $(PEERS): $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps "pyvene>=0.1.8"
 	@touch $@
 
-# Each network is aligned as soon as it is trained; the transformer has a core of its own. Then all are printed.
+# Each network is aligned once it is trained; the transformer has a core of its own. Then the table of all is printed.
 demo: $(READY)
 	@$(MAKE) --no-print-directory -j2 demo-vit demo-others
 	$(BIN)/python align.py $(DEMO) --resume
 
 demo-vit: $(READY)
-	$(BIN)/python train_models.py $(filter %_vit,$(DEMO)) --quiet
-	$(BIN)/python align.py $(filter %_vit,$(DEMO)) --executor serial --quiet > /dev/null
+	$(BIN)/python align.py $(filter %_vit,$(DEMO)) --train --executor serial > /dev/null
 
 demo-others: $(READY)
-	$(BIN)/python train_models.py $(filter-out %_vit,$(DEMO)) --quiet
-	$(BIN)/python align.py $(filter-out %_vit,$(DEMO)) --executor serial --quiet > /dev/null
+	$(BIN)/python align.py $(filter-out %_vit,$(DEMO)) --train --executor serial --quiet > /dev/null
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder

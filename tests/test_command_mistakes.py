@@ -46,6 +46,8 @@ MISTAKES = [
     (["runs", "--limit", "-3"], "--limit is at least 1; got -3"),
     (["train", "digits_mlp", "--resume"], "there is no train run of 'digits_mlp'"),
     (["align", "digits_mlp"], "has no completed train run of digits_mlp"),
+    (["align", "--train"], "--train trains the configs that a command names; it names none"),
+    (["align", "digits_mlp", "--train", "--dry-run"], "--dry-run and --print-config write nothing, but --train does"),
     (["align"], "train one first, as in `ndg train digits_mlp`"),
     (["align", "no-such-run"], "is named 'no-such-run'"),
     (["show", "no-such-run"], "is named 'no-such-run'"),

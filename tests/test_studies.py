@@ -176,6 +176,19 @@ def test_diff_of_two_trainings_matches_their_units(home, capsys, tmp_path):
     assert "Jaccard 1.000" in capsys.readouterr().out
 
 
+def test_configs_without_a_run_are_trained_first(tmp_path, capsys):
+    tiny = ["model.widths=[8]", "train.epochs=1", "trial.interventions=[]", "importance.methods=[]"]
+    words = ["align", "digits_mlp", *tiny, "--runs", str(tmp_path), "-q", "--json", "--executor", "serial"]
+    assert main([*words, "--train"]) == 0
+    [first] = json.loads(capsys.readouterr().out)
+    assert main([*words, "--train", "--seeds", "0", "1", "--resume"]) == 0
+    same, other = json.loads(capsys.readouterr().out)
+    assert (same["_id"], other["seeds"]["seed"]) == (first["_id"], 1)
+    with runs.open(str(tmp_path / "ndg.db")) as log:
+        assert [record["seeds"]["seed"] for record in log.find({"kind": "train"}, "started")] == [0, 1]
+        assert len(log.find({"kind": "align"})) == 2
+
+
 def test_of_several_alignments_complete_ones_stay_and_the_others_start(home, capsys):
     folder, options = home
     graph_alone = ["trial.interventions=[]", "importance.methods=[]", "--executor", "serial"]

@@ -42,6 +42,8 @@ def align(options: Namespace, where: Locations) -> int:
     if options.dry_run and study != studies.TRIAL:
         raise UserError(f"--dry-run shows what a trial costs, not the study {study}; leave out one of them")
     overrides, where = with_store(options, names, overrides, where)
+    if options.train:
+        _train(options, names, overrides, seeds, where)
     targets = _targets(options, names, overrides, seeds, where)
     if options.print_config:
         return print_configs([target.experiment for target in targets])
@@ -63,6 +65,22 @@ def align(options: Namespace, where: Locations) -> int:
         if not options.json:
             say(f"{fitted(findings)}\n\n{near(record.folder / 'report.html')}\n")
     return output(options, "", records) if options.json else 0
+
+
+def _train(
+    options: Namespace, names: Sequence[str], overrides: list[str], seeds: Sequence[int], where: Locations
+) -> None:
+    """Train the configs that have no completed run."""
+    from ndg.workflows import targets, train
+
+    if options.model or options.hf or not names:
+        raise UserError("--train trains the configs that a command names; it names none; add one, or leave out --train")
+    if options.dry_run or options.print_config:
+        raise UserError("--dry-run and --print-config write nothing, but --train does; leave out one of them")
+    for words in with_seeds(overrides, seeds):
+        targets.train_missing(
+            names, words, where, options.smoke, device=train.device(options.device), resume=options.resume
+        )
 
 
 def _targets(

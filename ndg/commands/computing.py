@@ -47,6 +47,7 @@ def _align(parser: Parser) -> None:
     what = "configs (the best completed run of each), run ids, and overrides (default: every config's best run)"
     parser.add("what", what, metavar="[STUDY] CONFIG|RUN|KEY=VALUE")
     parser.add("--seeds", "the trainings with these seeds")
+    parser.add_flag("--train", "first train each config that has no completed run")
     parser.add_flag("--resume", "continue the interrupted trial of this network; of several, complete ones stay")
     _own_network(parser)
     parser.add("--layers", "layers of the graph: module paths or regular expressions")

@@ -12,6 +12,7 @@ from pathlib import Path
 from ndg import config, runs
 from ndg.config import Experiment, Importance
 from ndg.data import absent
+from ndg.data.samples import with_data
 from ndg.errors import ConfigError, DataError, RunNotFoundError
 from ndg.extraction import latent_layer
 from ndg.importance.evaluation import preflight
@@ -22,7 +23,7 @@ from ndg.runs.record import RunRecord
 from ndg.units.resolve import expand_layers
 from ndg.workflows import score_request
 from ndg.workflows.subject import Subject, integral, no_layers
-from ndg.workflows.train import load
+from ndg.workflows.train import load, run
 
 METHODS = re.compile(r"\s*importance(\.methods)?\s*=")
 """An override of importance.methods."""
@@ -74,6 +75,24 @@ def find(names: Sequence[str], overrides: Sequence[str], where: Locations, smoke
             )
         return targets
     return [_of(name, overrides, where, smoke) for name in names]
+
+
+def train_missing(
+    names: Sequence[str], overrides: Sequence[str], where: Locations, smoke: bool = False, *, device: str, resume: bool
+) -> None:
+    """Train the configs that have no completed run.
+
+    With `resume`, an interrupted training of theirs continues.
+    """
+    for name in filter(config.is_config, names):
+        try:
+            _of_config(name, overrides, where, smoke)
+        except RunNotFoundError:
+            experiment = config.load(config.find(name), overrides, smoke=smoke)
+            experiment = with_data(experiment, where) if smoke else experiment
+            log.info("train %s, seed %d, on %s", experiment.name, experiment.seed, device)
+            begun = resume and bool(runs.begun(where.runs, experiment))
+            log.info("  %s", run(experiment, where, device=device, resume=begun).folder)
 
 
 def own(
