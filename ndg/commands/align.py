@@ -133,8 +133,8 @@ def _trial(options: Namespace, prepared: Sequence[Any]) -> int:
 
 def _begun(network: Any, alpha: float) -> tuple[bool, Any]:
     """Whether an alignment was begun, and its complete record."""
-    from ndg import runs
+    from ndg.runs.begin import begun, finished
 
     experiment, folder = network.experiment.at(alpha), network.where.runs
     about = {"kind": "align", "parent": network.target.parent}
-    return bool(runs.begun(folder, experiment, **about)), runs.finished(folder, experiment, **about)
+    return bool(begun(folder, experiment, **about)), finished(folder, experiment, **about)

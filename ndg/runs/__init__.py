@@ -1,6 +1,6 @@
 """The run log: documents of all runs, to query and compare."""
 
-from ndg.runs.begin import begun, finished, resume, start, start_or_resume, unfinished
+from ndg.runs.begin import begun, resume, start, start_or_resume, unfinished
 from ndg.runs.log import Log, open
 from ndg.runs.record import RunRecord
 from ndg.runs.run import Run
@@ -14,7 +14,6 @@ __all__ = [
     "Store",
     "begun",
     "connect",
-    "finished",
     "open",
     "resume",
     "start",

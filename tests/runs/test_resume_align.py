@@ -18,6 +18,7 @@ from ndg.config import Criterion, Experiment
 from ndg.errors import RunNotFoundError
 from ndg.executors import Journal, Serial
 from ndg.runs import record as records
+from ndg.runs.begin import finished
 
 REPOSITORY = Path(__file__).parent.parent.parent
 TRAINED = "20261121-001200-digits_mlp-train-3f2a"
@@ -144,21 +145,21 @@ def test_after_a_completed_one_there_is_nothing_to_resume(uri: str, root: Path, 
 def test_a_complete_one_is_known_until_a_later_one_is_cut_short(uri: str, root: Path, experiment: Experiment, cut: Cut):
     about: dict[str, Any] = {"kind": "align", "parent": TRAINED}
     cut()
-    assert ndg.runs.finished(root, experiment, **about) is None
+    assert finished(root, experiment, **about) is None
     with ndg.runs.start(uri, "align", experiment, root, parent=TRAINED) as run:
-        assert ndg.runs.finished(root, experiment, **about) is None
+        assert finished(root, experiment, **about) is None
     for other in (replace(experiment, seed=4), replace(experiment, criterion=Criterion(alpha=[50.0]))):
-        assert ndg.runs.finished(root, other, **about) is None
-    assert ndg.runs.finished(root, experiment, kind="align", parent="another") is None
+        assert finished(root, other, **about) is None
+    assert finished(root, experiment, kind="align", parent="another") is None
     with ndg.runs.start(uri, "align", experiment, root, parent=TRAINED):  # alive: not an end
-        complete = ndg.runs.finished(root, experiment, **about)
+        complete = finished(root, experiment, **about)
     assert complete is not None
     assert complete.id == run.id
     id = cut()
     record = records.read(root / id)
     assert record is not None
     records.write(record | {"started": "2999-01-01T00:00:00.000Z"}, root / id)
-    assert ndg.runs.finished(root, experiment, **about) is None
+    assert finished(root, experiment, **about) is None
 
 
 def test_a_living_one_is_not_reopened(uri: str, root: Path, experiment: Experiment):
