@@ -26,7 +26,7 @@ def eager() -> Iterator[None]:
     with _lock:
         if not _inside:
             _stack.enter_context(_plain_checkpoints())
-            if "torch._dynamo" in sys.modules:  # else nothing was compiled
+            if sys.modules.get("torch._dynamo"):  # else nothing was compiled
                 _stack.enter_context(torch.compiler.set_stance("force_eager"))
         _inside += 1
     try:
