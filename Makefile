@@ -53,10 +53,10 @@ demo: $(READY)
 	$(BIN)/python align.py $(DEMO) --resume
 
 demo-vit: $(READY)
-	$(BIN)/python align.py $(filter %_vit,$(DEMO)) --train --executor serial > /dev/null
+	OMP_NUM_THREADS=1 $(BIN)/python align.py $(filter %_vit,$(DEMO)) --train --executor serial > /dev/null
 
 demo-others: $(READY)
-	$(BIN)/python align.py $(filter-out %_vit,$(DEMO)) --train --executor serial --quiet > /dev/null
+	OMP_NUM_THREADS=1 $(BIN)/python align.py $(filter-out %_vit,$(DEMO)) --train --executor serial --quiet > /dev/null
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
