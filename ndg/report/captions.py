@@ -59,11 +59,17 @@ def short_layers(layers: Sequence[str]) -> dict[str, str]:
 
 
 def subtitle(graph: NDG, dag: nx.DiGraph) -> str:
-    """Examples, criterion and size of the graph."""
-    size = f"{len(graph.implications):,} implications"
+    """Examples, criterion and size of the graph.
+
+    A graph of votes and conjunctions alone has no criterion, one of votes alone no examples.
+    """
     joined = f"{_noun(dag)}, joined by {dag.number_of_edges():,} edges" if _grouped(dag) else _noun(dag)
     more = hyperedges.size(graph.conjunctions, graph.votes)
-    return f"{graph.examples:,} examples · {criterion(graph.criterion)} · {size} between {len(dag):,} {joined}{more}"
+    examples = f"{graph.examples:,} examples · "
+    if more and not len(graph.implications):
+        return f"{examples if graph.examples else ''}{len(dag):,} {joined}{more}"
+    size = f"{len(graph.implications):,} implications"
+    return f"{examples}{criterion(graph.criterion)} · {size} between {len(dag):,} {joined}{more}"
 
 
 def title(aim: str | None, causal: bool) -> str:
@@ -102,7 +108,8 @@ def left_out(graph: NDG, dag: nx.DiGraph, chosen: Selection, names: Names, aim: 
     if chosen.isolated:
         labels = [key for key in chosen.isolated if key.startswith(f"{LABEL}:")]
         among = f", among them {names.all(labels)}" if labels else ""
-        parts.append(f"{len(chosen.isolated):,} literals in no implication{among}")
+        none = "implication, conjunction or vote" if graph.conjunctions or graph.votes else "implication"
+        parts.append(f"{len(chosen.isolated):,} literals in no {none}{among}")
     if graph.constants:
         parts.append(f"constants: {names.all([graph.nodes.text(literal) for literal in graph.constants])}")
     if graph.contradictory:
@@ -118,9 +125,10 @@ def left_out(graph: NDG, dag: nx.DiGraph, chosen: Selection, names: Names, aim: 
     if chosen.beyond:
         beyond = f"{chosen.beyond:,} {noun} beyond the {max_nodes:,} that a picture may hold"
         parts.append(f"{beyond} ({TARGET_RULE if aim else OVERVIEW_RULE})")
+    edges = f" and {len(chosen.edges):,} of {dag.number_of_edges():,} {'edges' if _grouped(dag) else 'implications'}"
+    causal = bool(graph.conjunctions or graph.votes)
     shown = (
-        f"Shown: {len(chosen.nodes):,} of {len(dag):,} {noun} and {len(chosen.edges):,} of {dag.number_of_edges():,} "
-        f"{'edges' if _grouped(dag) else 'implications'}."
+        f"Shown: {len(chosen.nodes):,} of {len(dag):,} {noun}{edges if dag.number_of_edges() or not causal else ''}."
     )
     return f"{shown} Left out: {'; '.join(parts)}." if parts else f"{shown} Nothing is left out."
 

@@ -49,6 +49,8 @@ PITCH = 0.33
 """Inches between two rows of a column."""
 CROWDED = 150
 """Number of edges above which they are drawn denser and translucent."""
+WEIGHED = 40
+"""Number of votes up to which their weights are written beside them."""
 ROUTED = 500
 """Number of edges above which they are straight. Routing 6,700 edges took over 100 s and a page of 2 m x 1 m."""
 _ODD = re.compile(r"[^\w.~ -]")
@@ -110,7 +112,7 @@ def source(drawing: Drawing, layout: str = "curved", dpi: int | None = None) -> 
     veil = "" if not crowded else "70" if layout == "straight" else "a0"
     for edge in drawing.edges:
         _edge(page, edge, veil, **ports.get((edge.tail, edge.head), {}))
-    texts = layout == "curved" and len(drawing.links) <= CROWDED
+    texts = layout == "curved" and sum(link.kind == VOTE for link in drawing.links) <= WEIGHED
     for link in drawing.links:
         _link(page, link, veil, texts, **ports.get((link.tail, link.head), {}))
     return page.source
@@ -118,26 +120,29 @@ def source(drawing: Drawing, layout: str = "curved", dpi: int | None = None) -> 
 
 def _columns(page: Any, drawing: Drawing, rows: int) -> None:
     """Add each band, on a path of captions that orders the columns."""
-    spine: list[tuple[str, str]] = []
+    spine: list[tuple[str, str, str]] = []
     for i, band in enumerate(drawing.bands):
         members = [node for node in drawing.nodes if node.band == i]
         spread = min(0.85 * rows * PITCH / len(members), 2.2) if band.side == MIDDLE and len(members) > 1 else 0.0
         taller = {"height": f"{spread:.2f}"} if spread > 2 * PITCH else {}
         for column in range(1 + max(node.column for node in members)):
-            spine.append((f"column {i} {column}", "" if column else band.caption))
+            own = [node for node in members if node.column == column]
             with page.subgraph() as same:
                 same.attr(rank="same")
-                for node in members:
-                    if node.column == column:
-                        _node(same, node, drawing.measures, **taller)
-                same.node(spine[-1][0])
-    for name, caption in spine:  # declared last, so that Graphviz places it above the rest
+                for node in own:
+                    _node(same, node, drawing.measures, **taller)
+            spine.append((f"column {i} {column}", "" if column else band.caption, _identifier(own[0].key)))
+    for name, caption, beside in spine:  # declared last, so that Graphviz places it above the rest
+        with page.subgraph() as same:
+            same.attr(rank="same")
+            same.node(beside)
+            same.node(name)
         if caption:
             _caption(page, name, caption)
         else:
             page.node(name, label="", style="invis", width="0", height="0", fixedsize="true")
-    for (left, _), (right, _) in pairwise(spine):
-        page.edge(left, right, style="invis", weight="100")
+    for left, right in pairwise(spine):
+        page.edge(left[0], right[0], style="invis", weight="100")
 
 
 def _caption(page: Any, name: str, caption: str, **attributes: str) -> None:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from matplotlib import pyplot
 
+import ndg
+from ndg.graph.ndg import NDG
+from ndg.graph.of_votes import graph_of
+from ndg.graph.votes import Votes
+from ndg.nodes import LayerUnits
 from ndg.plots import MOST, Plot, Series
+from ndg.report import dot
 from ndg.report.chart import Chart
 from ndg.report.drawing import draw
 from ndg.report.render import Look, render, svg
+from tests.graph.test_conjunctions import conjunction
 from tests.overlaps import labels, outside, overlaps, svg_labels
 
 LONG = "digits_cnn, seed 0: encoder.conv2.relu, held out"
@@ -80,6 +88,53 @@ def test_labels_of_a_graph_do_not_overlap_and_every_node_is_there(planted, layou
     for node in drawing.nodes:
         assert any(node.lines[0] in label for label in shown), node.key
     assert overlaps(boxes) == []
+
+
+def dense(labels: int, units: int) -> NDG:
+    """Votes of every unit for every label, and conjunctions of seven literals for each unit."""
+    weights = np.random.default_rng(0).normal(size=(labels, units))
+    graph = graph_of(Votes("b", weights, np.zeros(labels), 10))
+    nodes = ndg.NodeSpace(labels, (LayerUnits("a", 9), *graph.nodes.layers))
+    literals = 2 * len(nodes)
+    implications = replace(
+        graph.implications,
+        nodes=nodes,
+        on=np.zeros(literals // 2, np.int64),
+        with_label=np.zeros((labels, literals // 2), np.int64),
+        thresholds=np.full(9 + units, np.nan),
+    )
+    whole = NDG(implications, votes=graph.votes)
+    members = [" ".join(f"{'~' * ((place + unit) % 2)}a:{(place + unit) % 9}" for place in range(7))
+               for unit in range(units)]  # fmt: skip
+    joints = [conjunction(whole, text, f"b:{unit}", test=(100, 97)) for unit, text in enumerate(members)]
+    return whole.with_conjunctions(joints)
+
+
+@pytest.mark.parametrize(("labels", "units"), [(3, 4), (6, 12)])
+@pytest.mark.parametrize("layout", ["curved", "straight"])
+def test_labels_of_a_dense_causal_picture_do_not_overlap_and_its_captions_are_on_top(labels, units, layout):
+    graph = dense(labels, units)
+    drawing = draw(graph)
+    boxes = svg_labels(svg(graph, Look(layout=layout)))
+    texts = {name.split(" ", 1)[1]: box for name, box in boxes.items()}
+    nodes = {node.lines[0] for node in drawing.nodes if not node.joint}
+    assert nodes <= set(texts)
+    assert len([link for link in drawing.links if link.kind == "vote"]) == labels * units
+    assert sum(name.endswith(" ∧") for name in boxes) >= units
+    assert overlaps(boxes) == []
+    highest = min(box[1] for name, box in texts.items() if name in nodes)
+    assert all(texts[band.caption][3] < highest for band in drawing.bands if band.caption)
+    weights = [link.text for link in drawing.links if link.text]
+    shown = layout == "curved" and len(weights) <= dot.WEIGHED
+    assert shown == (layout == "curved" and units == 4)
+    assert all(text in texts for text in weights) == shown
+
+
+def test_captions_stand_above_parts_that_touch_no_other():
+    weights = np.diag([1.0, 2.0, 3.0])
+    boxes = svg_labels(svg(graph_of(Votes("b", weights, np.zeros(3), 10)), Look(layout="curved")))
+    texts = {name.split(" ", 1)[1]: box for name, box in boxes.items()}
+    assert texts["predicted class"][3] < min(texts[f"label:{number}"][1] for number in range(3))
 
 
 def test_a_picture_of_a_graph_is_not_blank(planted, tmp_path):
