@@ -37,3 +37,15 @@ def path_of(path: str | os.PathLike[str], what: str = "a path") -> Path:
     if rule:
         raise ConfigError(f"{what} must be {rule}; got {text[:80]!r}; give another, for instance an absolute one")
     return Path(expanded)
+
+
+def file_of(path: str | os.PathLike[str], name: str, what: str = "a file to be written") -> Path:
+    """The file to be written: `path`, or the file `name` in it if it is a folder.
+
+    A path that ends in a slash is a folder. A file without a suffix gets that of `name`. Raises ConfigError as
+    `path_of` does.
+    """
+    target = path_of(path, what)
+    if target.is_dir() or str(path).endswith(("/", os.sep)):
+        return target / name
+    return target if target.suffix else target.with_suffix(Path(name).suffix)

@@ -189,8 +189,14 @@ def test_a_graph_is_drawn_and_exported_again_from_its_run(aligned, tmp_path, cap
     assert capsys.readouterr().out.split() == [str(tmp_path / f"graph.{kind}") for kind in kinds]
     for kind, beginning in kinds.items():
         assert (tmp_path / f"graph.{kind}").read_bytes().lstrip().startswith(beginning), kind
-    assert main(["render", record.id, *options, "--svg", str(tmp_path / "three.svg"), "--target", "3"]) == 0
-    assert "label:3" in (tmp_path / "three.svg").read_text()
+    place = tmp_path / "folder"
+    place.mkdir()
+    assert main(["render", record.id, *options, "--svg", str(place), "--target", "3"]) == 0
+    assert "label:3" in (place / "ndg-3.svg").read_text()
+    assert main(["explore", record.id, *options, "--out", str(place)]) == 0
+    assert main(["report", record.id, *options, "--md", str(place)]) == 0
+    assert {path.name for path in place.iterdir()} == {"ndg-3.svg", "explorer.html", "summary.md"}
+    assert not {"folder.svg", "folder.html", "folder.md"} & {path.name for path in tmp_path.iterdir()}
     for wrong in (["--svg", str(tmp_path / "x.svg"), "--target", "33"], ["--pdf", str(tmp_path / "x.svg")]):
         assert main(["render", record.id, *options, *wrong]) == 2
         assert not (tmp_path / "x.svg").exists()

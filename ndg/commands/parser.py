@@ -158,7 +158,7 @@ def make_parser(program: str, arguments: Collection[str] | None = None) -> Parse
 
     explore = command("explore", "write the graph of a run as a page to explore", "last --out graph.html")
     explore.add("run", "align or score run: id, a unique part of one, or last (default)")
-    explore.add("--out", "the HTML file (default: explorer.html in the run's folder)", metavar="FILE")
+    explore.add("--out", "the HTML file, or its folder (default: explorer.html in the run's folder)", metavar="FILE")
     explore.add("--score", "bars of this method first (default: the run's first)", metavar="METHOD")
 
     report = command("report", "write the report of a run, or of several side by side", "last --pdf report.pdf")

@@ -53,7 +53,8 @@ def report(*parts: Any, path: str | os.PathLike[str], title: str = "Report") -> 
     form = target.suffix.lower().removeprefix(".")
     if form not in FORMATS:
         endings = ", ".join(f".{name}" for name in FORMATS)
-        raise ConfigError(f"a report ends in one of {endings}; got {target.name!r}; {nearest(form, FORMATS)}")
+        remedy = "name a file in this folder" if target.is_dir() else nearest(form, FORMATS)
+        raise ConfigError(f"a report ends in one of {endings}; got {target.name!r}; {remedy}")
     if not parts:
         raise ConfigError("a report is of at least one graph, result, table or run; got none; pass some")
     if len(parts) > 1 and all(isinstance(part, Mapping) for part in parts):

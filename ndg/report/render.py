@@ -129,7 +129,8 @@ def render(
     form = path.suffix.lower().removeprefix(".")
     if form not in REPORTS:
         endings = ", ".join(f".{name}" for name in REPORTS)
-        raise ConfigError(f"a file name ends in one of {endings}; got {path.name!r}; {nearest(form, REPORTS)}")
+        remedy = "name a file in this folder" if path.is_dir() else nearest(form, REPORTS)
+        raise ConfigError(f"a file name ends in one of {endings}; got {path.name!r}; {remedy}")
     return atomic.write(path, REPORTS[form](graph, Look(scores, target, max_nodes, class_names, title, **options)))
 
 

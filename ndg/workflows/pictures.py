@@ -10,7 +10,9 @@ from typing import Any
 from ndg.errors import ConfigError, GraphError, RunNotFoundError
 from ndg.graph.ndg import NDG
 from ndg.graph.top_scored import foremost, top
+from ndg.paths import file_of
 from ndg.progress import log
+from ndg.report.explorer.page import NAME as PAGE
 from ndg.report.explorer.page import explore
 from ndg.report.render import render
 from ndg.runs.record import RunRecord
@@ -18,7 +20,7 @@ from ndg.workflows import seen
 
 GRAPH = "ndg.json"
 NAME = "ndg"
-EXPLORER = "explorer.html"
+EXPLORER = PAGE
 
 
 def graph_of(record: RunRecord) -> NDG:
@@ -58,9 +60,9 @@ def _by_scores(record: RunRecord, score: str | None, most: int | None) -> NDG:
 
 
 def explored(record: RunRecord, path: str | Path = "", *, score: str | None = None) -> Path:
-    """Write the explorer of the graph of a run.
+    """Write the explorer of the graph of a run; return the path.
 
-    Return the path, without a `path` that of `place_of`.
+    Without a `path` it is that of `place_of`.
     """
     graph, examples = _by_scores(record, score, None), seen.of_run(record)
     return explore(graph, path or place_of(record, EXPLORER), title=record["name"], examples=examples)
@@ -88,9 +90,8 @@ def draw(
     parts = [NAME, *([] if target is None else [target]), *([] if score is None else [score])]
     parts += [] if most is None else [f"top{most}"]
     name = re.sub(r"[^\w.-]", "-", "-".join(parts).replace("~", "not-"))[:50]
-    file = f"{name}{'.condensed' if kind == 'json' else ''}.{kind}"
-    target_path = Path(path) if path else place_of(record, file)
-    target_path = target_path if target_path.suffix else target_path.with_suffix(f".{kind}")
+    own = f"{name}{'.condensed' if kind == 'json' else ''}.{kind}"
+    target_path = file_of(path or place_of(record, own), own, "the file of a picture")
     if target_path.suffix.lower() != f".{kind}":
         raise ConfigError(
             f"--{kind} writes a file that ends in .{kind}; got {target_path.name!r}; rename it, or use its option"

@@ -10,6 +10,7 @@ from typing import Any
 
 from ndg.errors import ConfigError, RenderError
 from ndg.graph.ndg import NDG
+from ndg.paths import file_of
 from ndg.progress import log
 from ndg.report.explorer.page import page as explorer_page
 from ndg.report.explorer.table import tabulate
@@ -30,8 +31,7 @@ SHOWN = ("trial", "interchange", "edges", "edges_tried", "minimal", "scores", "g
 
 def reported(records: Sequence[RunRecord], kind: str, path: str | Path = "") -> Path:
     """Write the report of a run, or of several side by side; return the path."""
-    target = Path(path) if path else place_of(records[0], NAMES[kind])
-    target = target if target.suffix else target.with_suffix(f".{kind}")
+    target = file_of(path or place_of(records[0], NAMES[kind]), NAMES[kind], "the file of a report")
     if target.suffix.lower() != f".{kind}":
         raise ConfigError(
             f"--{kind} writes a file that ends in .{kind}; got {target.name!r}; rename it, or use its option"

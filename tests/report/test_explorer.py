@@ -83,6 +83,7 @@ def test_neighbours_stand_at_like_heights():
 def test_the_page_asks_for_nothing_and_allows_its_own_script_alone(planted, tmp_path):
     text = ndg.explore(planted, tmp_path / "graph").read_text(encoding="utf-8")
     assert (tmp_path / "graph.html").is_file()
+    assert planted.explore(tmp_path) == tmp_path / "explorer.html"
     assert not re.search(r"https?://|url\(|@import|<link|<iframe|fetch\(|XMLHttp|WebSocket", text)
     (script,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
     allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

@@ -14,6 +14,7 @@ from ndg.importance.scores import Scores
 from ndg.report import html, markdown, side_by_side
 from ndg.report.html import Report
 from ndg.report.objects import report
+from ndg.report.render import render
 from ndg.report.tables import Column, Table
 
 SCORES = Scores("gndi", {"second": np.array([1.0, -4.0, 2.0])}, {"second": 1.0}, "all logits", "zero", 10)
@@ -92,6 +93,10 @@ def test_markdown_says_what_the_page_says(record, planted, planted_bits):
 def test_mistakes_are_named(planted, tmp_path):
     with pytest.raises(ConfigError, match=r"a report ends in one of \.html, \.md, \.pdf; got 'r\.doc'"):
         report(planted, path=tmp_path / "r.doc")
+    with pytest.raises(ConfigError, match=r"a report ends in .*; name a file in this folder"):
+        report(planted, path=tmp_path)
+    with pytest.raises(ConfigError, match=r"a file name ends in .*; name a file in this folder"):
+        render(planted, tmp_path)
     with pytest.raises(ConfigError, match="a report is of at least one graph"):
         report(path=tmp_path / "r.md")
     with pytest.raises(ConfigError, match=r"a report is of graphs .* got int"):

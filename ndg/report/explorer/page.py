@@ -15,11 +15,13 @@ from ndg.escape import html as escape
 from ndg.escape import printable
 from ndg.graph.ndg import NDG
 from ndg.importance.scores import Scores
-from ndg.paths import path_of
+from ndg.paths import file_of
 from ndg.report.explorer.table import Explorer, tabulate
 from ndg.stimuli.result import Examples
 
 HERE = Path(__file__).parent
+NAME = "explorer.html"
+"""File of an explorer in a folder."""
 
 
 def explore(
@@ -32,7 +34,7 @@ def explore(
 ) -> Path:
     """Write the explorer of a graph: one HTML file that works offline.
 
-    Return its path.
+    Return its path, which is `explorer.html` in a folder.
 
     Pan, zoom and search; a click on a literal lights up what follows from it (`NDG.closure`), what implies it and what
     contradicts it. Sliders and boxes leave out edges and literals by precision, score, verdict and layer. `scores`
@@ -51,8 +53,7 @@ def explore(
     several = [examples] if isinstance(examples, Examples) else list(examples)
     for each in several:
         check_kind(each, Examples, rule, "leave them out for none", GraphError)
-    target = path_of(path, "the file of an explorer")
-    target = target if target.suffix else target.with_suffix(".html")
+    target = file_of(path, NAME, "the file of an explorer")
     atomic.write(target, page(tabulate(graph, scores=scores, title=title, examples=several)))
     return target
 
