@@ -14,6 +14,8 @@ from ndg.runs.record import RunRecord
 
 Says = Callable[[RunRecord], str]
 Q = "Q"
+METHODS = {"snip": "SNIP", "hrank": "HRank", "magnitude": "magnitude"}
+"""Comparators of G-NDI."""
 
 
 def rate(row: Any, name: str) -> str:
@@ -91,7 +93,9 @@ def between(path: str) -> Says:
         texts = [
             f"{row.get('condition') or ' and '.join((row['first'], row['second']))}: {row['edges']:,}" for row in rows
         ]
-        return f"edges between {'; '.join(texts)}"
+        left_out = list(record.figure(path.rpartition(".")[0]).get("left_out", ()))
+        more = f" (not computed: {'; '.join(left_out)})" if left_out else ""
+        return f"edges between {'; '.join(texts)}{more}"
 
     return says
 
@@ -105,8 +109,10 @@ def board(record: RunRecord) -> str:
     for weights, own in record.figure("results.scoreboard").items():
         rows = {row["method"]: row for row in own["rows"]}
         name = "random weights" if weights == RANDOM else weights
-        texts.append(f"{name}: G-NDI {rate(rows['gndi'], 'spearman')}, within layers "
-                     f"{rate(rows['gndi'], 'spearman_within')}")  # fmt: skip
+        others = [f"{METHODS[method]} {row['spearman']:.3f}" for method, row in rows.items()
+                  if method in METHODS and row.get("spearman") is not None]  # fmt: skip
+        texts.append(f"{name}: " + ", ".join([f"G-NDI {rate(rows['gndi'], 'spearman')}, within layers "
+                     f"{rate(rows['gndi'], 'spearman_within')}", *others]))  # fmt: skip
     return "; ".join(texts)
 
 

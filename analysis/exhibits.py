@@ -24,6 +24,8 @@ NDG_PAPER, GNDI_PAPER, CONDUCTANCE_PAPER = "Hu & Tian 2022", "Nagy 2025", "Dhamd
 NOT_AT_HAND = "not at hand"
 FILTERS, SENTIMENT = "filters", "sentiment"
 """Commands of exhibits that are no commands of `ndg`: experiments of this folder, logged as runs."""
+FIRST_CONVOLUTIONS = " ".join(f"stages.{stage}.0.conv1" for stage in range(4))
+"""One layer of each stage of a ResNet-18: 240 channels at a quarter of the width."""
 
 
 @dataclass(frozen=True)
@@ -98,13 +100,15 @@ EXHIBITS: tuple[Exhibit, ...] = (
             words.drawn, graphs=True, paths=("results.graph",)),
     Exhibit("gndi_table", f"{GNDI_PAPER}, correlations", "score", "score {} --scoreboard gndi snip magnitude hrank",
             (at_hand.DIGITS_FOR_CIFAR, at_hand.CIFAR10, at_hand.CIFAR100), words.board, tables.boards,
-            published={"CIFAR-10": "untrained, Spearman: G-NDI 0.981, SNIP 0.905, HRank 0.663, magnitude -0.506 "
-                                   "(signed); after one epoch: G-NDI 0.855",
+            published={"CIFAR-10": "random weights, Spearman (signed): G-NDI 0.981 [0.970, 0.988], SNIP 0.905 "
+                                   "[0.877, 0.923], HRank 0.663 [0.591, 0.729], magnitude -0.506 [-0.584, -0.418]; "
+                                   "after one epoch: G-NDI 0.855",
                        "CIFAR-100": "after one epoch, Spearman: G-NDI 0.869"},
             paths=("results.scoreboard",)),
     Exhibit("gndi_scatter", f"{GNDI_PAPER}, scatter", "score", "score {} --method gndi ablation",
             (at_hand.DIGITS_FOR_CIFAR, at_hand.CIFAR10), words.scattered, plots=plots.scatter,
-            published={"CIFAR-10": "untrained: Spearman 0.981 [0.970, 0.988]"},
+            published={"CIFAR-10": "random weights: Spearman 0.981 [0.970, 0.988]; after one epoch: 0.855"},
+            commands={"cifar10_resnet18": f"score {{}} --method gndi ablation --layers {FIRST_CONVOLUTIONS}"},
             paths=("results.scores.ablation", "results.scores.gndi")),
     Exhibit("pruning_curves", f"{GNDI_PAPER}, pruning", "prune", "prune {} --share 0.9 --steps 3 --method gndi",
             (at_hand.DENSE_FOR_CIFAR, at_hand.CIFAR10), words.pruned,
@@ -115,9 +119,12 @@ EXHIBITS: tuple[Exhibit, ...] = (
             paths=("results.filters",)),
     Exhibit("sentiment", f"{CONDUCTANCE_PAPER}, sentiment network", "analysis", f"{SENTIMENT} {{}}",
             (at_hand.REVIEWS,), words.sentiment, tables.sentiment, paths=("results.sentiment",)),
-    Exhibit("efficiency", "Efficiency of layers", "efficiency", "efficiency {}", (DIGITS,), words.efficiency,
+    Exhibit("efficiency", "Efficiency of layers", "efficiency", "efficiency {}",
+            (at_hand.WEIGHTS, at_hand.WEIGHTS_OF_CIFAR), words.efficiency,
             tables.of_rows("results.efficiency.rows", "efficiency", "layer", "importance", "units", "weights",
                            "removable", "k99", "gini", "null_gini", "utilisation", "null_utilisation"),
+            published={"MNIST": "over 95 % of the weights removed at under 1 point of accuracy, without a table",
+                       "CIFAR-10": "60 to 80 % compression, without a table"},
             paths=("results.efficiency.rows",)),
     Exhibit("fitness", "Fitness of units", "score", "score {} --method fitness:measure=variance", (DIGITS,),
             words.fitness, tables.fitness, paths=("results.scores.fitness:measure=variance",)),

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis import filter_experiment, sentiment_experiment
-from analysis.data_at_hand import Data
+from analysis.data_at_hand import SETTINGS, Data
 from analysis.exhibit_tables import Records
 from analysis.exhibits import EXHIBITS, FILTERS, NOT_AT_HAND, SENTIMENT, Exhibit
 from analysis.log import documents
@@ -194,14 +194,18 @@ def computed(command: str, data: Data, plan: Plan) -> None:
     words = shlex.split(command)
     names = [word for word in words if word in config.configs()]
     place = ["--runs", str(plan.where.runs), "--store", plan.where.store, "-q"]
-    settings = [*data.settings, *(SMOKE if plan.smoke else ())]
+    short = SMOKE if plan.smoke else ()
+    settings = {name: [*(SETTINGS.get(name, ()) if len(names) > 1 else data.settings), *short] for name in names}
     for name in names:
         for seed in SEEDS if "--seeds" in words else SEEDS[:1]:
-            trained(name, seed, plan.where, settings, place)
+            trained(name, seed, plan.where, settings[name], place)
     if words[0] in EXPERIMENTS:
-        experiment(words[0], names[0], settings, plan)
+        experiment(words[0], names[0], settings[names[0]], plan)
+    elif len(names) > 1:
+        ids = {name: identified(name, plan.where, settings[name]) for name in names}
+        commanded([*(ids.get(word, word) for word in words), *place])
     else:
-        commanded([*_with(words, settings), *place])
+        commanded([*_with(words, settings[names[0]]), *place])
 
 
 def commanded(words: list[str]) -> None:
@@ -222,6 +226,11 @@ def trained(name: str, seed: str, where: Locations, settings: list[str], place: 
     """Train a config with a seed unless the log has that training."""
     if not _trainings(name, seed, where, settings):
         commanded(["train", name, *settings, "--seed", seed, *place])
+
+
+def identified(name: str, where: Locations, settings: list[str]) -> str:
+    """Id of the first training of a config."""
+    return str(_trainings(name, SEEDS[0], where, settings)[0].id)
 
 
 def _trainings(name: str, seed: str, where: Locations, settings: list[str]) -> Records:

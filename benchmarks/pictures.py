@@ -53,7 +53,7 @@ def report(quick: bool) -> Iterator[Figure]:
     name, more = (
         ("digits_mlp", ["train.epochs=2"])
         if quick or not _mnist()
-        else ("mnist_cnn", ["train.epochs=1", "data.limit=1000"])
+        else ("mnist_cnn", ["train.epochs=1", "data.limit=1000", "criterion.alpha=20"])
     )
     with aligned(name, more) as record:
         started = time.perf_counter()

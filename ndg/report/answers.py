@@ -113,14 +113,19 @@ def beats(record: Document) -> Answer | None:
     won = [figures for figures in decided if better(figures)]
     equal = [figures for figures in won if not larger(figures)]
     best = max(equal or won or decided, key=lambda figures: float(figures["selectivity"]))
-    low, high = 100 * best["selectivity_low"], 100 * best["selectivity_high"]
     sentence = (
         f"{best['intervention']}: {100 * best['aligned']:.1f} % of {best['n']:,} predictions become the drawn class, "
-        f"{100 * best['selectivity']:+.1f} points [{low:+.1f}, {high:+.1f}] beside the class prototype "
-        "of the strongest order"
+        f"{points(best, 'selectivity')} than with the strongest class prototype"
     )
     sentence += ", but it changes more neurons." if won and not equal else "."
     return Answer(question, YES if equal else PARTLY if won else NO, sentence)
+
+
+def points(row: Mapping[str, Any], name: str) -> str:
+    """A difference of two shares in points, with its interval, as so many more or fewer."""
+    sign = -1 if row[name] < 0 else 1
+    ends = sorted(100 * sign * row[f"{name}_{end}"] for end in ("low", "high"))
+    return f"{100 * abs(row[name]):.1f} points [{ends[0]:.1f}, {ends[1]:.1f}] {'fewer' if sign < 0 else 'more'}"
 
 
 def survive(record: Document) -> Answer | None:
@@ -152,8 +157,7 @@ def predicts(record: Document) -> Answer | None:
     votes, best = rows["votes"], min(controls, key=lambda row: float(row["lead"]))
     sentence = (
         f"Votes predict {votes['iia']:.3f} [{votes['low']:.3f}, {votes['high']:.3f}] of {votes['n']:,} interchanges on "
-        f"held-out examples, {100 * best['lead']:+.1f} points [{100 * best['lead_low']:+.1f}, "
-        f"{100 * best['lead_high']:+.1f}] beside the best control without intervention ({best['predictor']})."
+        f"held-out examples, {points(best, 'lead')} than the best control without intervention ({best['predictor']})."
     )
     verdict = YES if best["lead_low"] > 0 else NO if best["lead_high"] < 0 else PARTLY
     return Answer("What does the causal graph predict?", verdict, sentence)

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from ndg.report import html
-from ndg.report.answers import FALL, MOST, NEAR, NO, OPEN, PARTLY, SAME, SIGNS, YES, answers
+from ndg.report.answers import FALL, MOST, NEAR, NO, OPEN, PARTLY, SAME, SIGNS, YES, answers, points
 from ndg.report.html import Report
 
 
@@ -52,12 +52,12 @@ def test_every_question_has_one_answer_with_figure_and_control(whole):
     for figure in (
         "a guess has 0.250",
         "when mined",
-        "beside the class prototype",
+        "than with the strongest class prototype",
         "30 of 40 (0.750 [",
         "forced without it: 1",
     ):
         assert figure in words
-    assert "+5.0 points [+4.0, +6.0] beside the best control without intervention (prototype, naive Bayes)" in words
+    assert "5.0 points [4.0, 6.0] more than the best control without intervention (prototype, naive Bayes)" in words
     assert "60 % of the parameters: 0.9990 [0.9950, 1.0000] of 900 held-out predictions stay the same" in words
     assert "random units of the same number: 0.8700" in words
     assert all(answer.sentence.count(".") >= 1 and answer.verdict in SIGNS for answer in said)
@@ -175,3 +175,9 @@ def test_the_verdict_stands_first_and_is_read_without_colour(whole):
     said = re.findall(r"<dd class=([\w-]+)><b>(\S) ([\w ]+)</b>", page)
     assert len(said) == len(answers(whole))
     assert all(SIGNS[word] == sign and kind == word.replace(" ", "-") for kind, sign, word in said)
+
+
+def test_points_are_more_or_fewer_with_the_interval_turned_alike():
+    row = {"lead": -0.314, "lead_low": -0.323, "lead_high": -0.305}
+    assert points(row, "lead") == "31.4 points [30.5, 32.3] fewer"
+    assert points({"lead": 0.01, "lead_low": -0.002, "lead_high": 0.022}, "lead") == "1.0 points [-0.2, 2.2] more"
