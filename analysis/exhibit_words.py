@@ -93,7 +93,8 @@ def between(path: str) -> Says:
         texts = [
             f"{row.get('condition') or ' and '.join((row['first'], row['second']))}: {row['edges']:,}" for row in rows
         ]
-        left_out = list(record.figure(path.rpartition(".")[0]).get("left_out", ()))
+        reasons = record.figure(path.rpartition(".")[0]).get("left_out") or {}
+        left_out = [name for name, reason in reasons.items() if isinstance(reason, str)]
         more = f" (not computed: {'; '.join(left_out)})" if left_out else ""
         return f"edges between {'; '.join(texts)}{more}"
 
