@@ -50,17 +50,20 @@ def boxes(records: Records) -> list[Plot]:
 
 
 def histograms(records: Records) -> list[Plot]:
-    """Share of the implications by precision, mined and held out, in the same bins for all runs."""
+    """Share of the implications by precision, mined and held out: a plot of each run, with the same bins for all."""
     rows = {name_of(record): edges(record) for record in records}
     low = min((row["precision"] for own in rows.values() for row in own), default=ZOOM[0])
-    series = []
+    plots = []
     for name, own in rows.items():
+        series = []
         for kind, key in (("mined", "mined_precision"), ("held out", "precision")):
             counts, ends = np.histogram([row[key] for row in own], BINS, (min(low, ZOOM[0]), 1.0))
             centres = tuple(((ends[1:] + ends[:-1]) / 2).tolist())
             shares = tuple((counts / max(counts.sum(), 1)).tolist())
-            series.append(Series(f"{name}, {kind}", centres, shares))
-    return [Plot("Precision of implications", "precision", f"share, in {BINS} bins", tuple(series), "steps")]
+            series.append(Series(kind, centres, shares))
+        title = f"Precision of the implications of {name}"
+        plots.append(Plot(title, "precision", f"share, in {BINS} bins", tuple(series), "steps"))
+    return plots
 
 
 def sweep_rows(record: RunRecord) -> list[dict[str, Any]]:

@@ -238,7 +238,7 @@ def _pictures(pictures: Sequence[Picture]) -> str:
     for place, picture in enumerate(pictures):
         (svg, width), caption = inline(picture.svg, f"p{place}-"), escape(picture.caption)
         figure = (
-            f'<figure style="--natural:{width:.0f}pt"><figcaption>{caption}</figcaption>'
+            f'<figure style="--natural:{width:.0f}pt"><figcaption class=long>{caption}</figcaption>'
             f'<input class=zoom type=checkbox id="zoom{place}">'
             f'<label for="zoom{place}">natural size, scroll to explore</label>'
             f'<div class=picture role=img aria-label="{caption}">{svg}</div></figure>'
