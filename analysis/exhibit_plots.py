@@ -139,13 +139,14 @@ def _units(layer: str, truth: dict[str, Any], score: dict[str, Any]) -> Series:
 
 
 def pruning(records: Records) -> list[Plot]:
-    """Validation accuracy while pruning, by method and draw."""
-    series = [
-        each
+    """Validation accuracy while pruning, by method and draw, a plot per run."""
+    axes = ("share of the units that is gone", "validation accuracy")
+    return [
+        Plot(
+            f"{name_of(record)}: accuracy while pruning", *axes, tuple(curves(record.figure("results.prune.steps"), ""))
+        )
         for record in records
-        for each in curves(record.figure("results.prune.steps"), f"{name_of(record)}, " * (len(records) > 1))
     ]
-    return [Plot("Accuracy while pruning", "share of the units that is gone", "validation accuracy", tuple(series))]
 
 
 def predictors(records: Records) -> list[Plot]:
