@@ -25,6 +25,7 @@ RULES = {
     "docs/planted.md": {"What the tables show"},
     "docs/reference/verdicts.md": {"How to read the figures", "The verdict of a report", "What to believe"},
     "docs/trial.md": {"Controls", "Edges"},
+    "docs/tutorial.md": {"Install"},
 }
 """Sections whose figures are rules or limits, or repeat the table of the page; None: the whole page."""
 
