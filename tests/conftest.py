@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import re
 import signal
 import sys
 from collections import Counter
@@ -12,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import settings
 
 import tests.checking
@@ -34,14 +36,17 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a shell's backgro
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items):
     """Tests that use the shared session of Ray are marked; files with it run first, then those with many slow tests.
 
-    With several processes a long file that begins last would leave all but one of them idle.
+    With several processes a long file that begins last would leave all but one of them idle. The files with Ray run in
+    one process: their tests wait for other processes half of the time, and another process computes meanwhile.
     """
     for item in items:
         if "ray_session" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.ray)
+        item.add_marker(pytest.mark.xdist_group("ray" if asks_for_ray(item.path) else item.nodeid.partition("::")[0]))
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: (not asks_for_ray(item.path), -slow[item.path]))
 
@@ -53,6 +58,7 @@ def pytest_collection_finish():
 
 
 MESSAGES = logging.getLogger("ndg")
+TORCH_THREADS = torch.get_num_threads()
 AT_IMPORT = (MESSAGES.level, MESSAGES.propagate, tuple(MESSAGES.handlers))
 
 
@@ -62,6 +68,17 @@ def messages():
     MESSAGES.setLevel(AT_IMPORT[0])
     MESSAGES.propagate = AT_IMPORT[1]
     MESSAGES.handlers[:] = AT_IMPORT[2]
+
+
+@pytest.fixture(autouse=True)
+def threads():
+    """Every test computes with the threads that the process began with, whatever ran before.
+
+    A benchmark sets its own number; two threads in each of two processes wait for each other, ten times as long as they
+    compute.
+    """
+    if torch.get_num_threads() != TORCH_THREADS:
+        torch.set_num_threads(TORCH_THREADS)
 
 
 @pytest.fixture
@@ -90,7 +107,7 @@ def pytest_runtest_setup(item):
 
 @cache
 def asks_for_ray(path: Path) -> bool:
-    return "ray_session" in path.read_text()
+    return re.search(r"\bdef \w+\([^)]*\bray_session\b", path.read_text()) is not None
 
 
 @pytest.fixture(scope="session")
