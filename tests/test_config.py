@@ -27,7 +27,7 @@ experiments = st.builds(
         st.builds(config.ViT, depth=st.integers(1, 12)),
     ),
     train=st.builds(config.Train, epochs=st.integers(1, 99), learning_rate=st.floats(1e-6, 1)),
-    criterion=st.builds(config.Criterion, alpha=st.lists(st.floats(1.01, 1e5), min_size=1, max_size=4)),
+    criterion=st.builds(config.Criterion, alpha=st.lists(st.floats(1.01, 1e5), min_size=1, max_size=4, unique=True)),
 )
 
 
@@ -160,6 +160,7 @@ def test_dotted_overrides_reach_every_level_and_a_scalar_becomes_a_list_of_one()
         ("train=4", r"train must hold keys \(epochs, .*\); got 4"),
         ("model.name=mpl", r"model.name must be a known model; got 'mpl'; nearest: mlp"),
         ("criterion.alpha=0.5", r"criterion.alpha must be above 1.*got \[0.5\]"),
+        ("criterion.alpha=[5,5]", r"criterion.alpha must be .*each value once; got \[5.0, 5.0\]"),
         ("data.test=1.5", r"fractions above 0 that leave examples"),
         ("trial.splits=[tset]", r"trial.splits must name splits; got 'tset'; nearest: test"),
         ("train.epochs", r"an override is written key=value"),

@@ -205,7 +205,7 @@ def _fold(small: Any, large: Any, wanted: Tensor, read: Tensor, rows: Tensor | N
     offset = means[1] - means[0] @ mix  # position, channel
     weight = large.weight.detach().double() if rows is None else large.weight.detach().double()[rows]
     weight = weight.unflatten(1, (channels, positions))
-    bias = torch.zeros(len(large.weight)) if large.bias is None else large.bias.detach()
+    bias = large.weight.new_zeros(len(large.weight)) if large.bias is None else large.bias.detach()
     bias = bias.double() if rows is None else bias.double()[rows]
     folded = torch.einsum("lc,ocp->olp", mix, weight).flatten(1)
     _write(small, folded, bias + torch.einsum("pc,ocp->o", offset, weight))
@@ -216,8 +216,9 @@ def _repair_recurrent(
 ) -> None:
     """Repair what an LSTM or GRU reads: its inputs, or its own hidden states."""
     gates = large.weight_hh_l0.shape[0] // large.hidden_size
-    keep = torch.arange(large.hidden_size) if units is None else units
-    rows = (keep + large.hidden_size * torch.arange(gates)[:, None]).flatten()
+    device = large.weight_hh_l0.device
+    keep = torch.arange(large.hidden_size, device=device) if units is None else units.to(device)
+    rows = (keep + large.hidden_size * torch.arange(gates, device=device)[:, None]).flatten()
     for number, end in enumerate(["", "_reverse"][: 2 if large.bidirectional else 1]):
         kind = "hh" if goal.slot.recurrent else "ih"
         weight, bias = getattr(small, f"weight_{kind}_l0{end}"), getattr(small, f"bias_{kind}_l0{end}")

@@ -53,8 +53,8 @@ def _one_of(*words: str) -> Rule:
 
 
 def _each(rule: Rule, words: str) -> Rule:
-    """One or more values that keep a rule."""
-    return words, lambda values: len(values) > 0 and all(map(rule[1], values))
+    """One or more values that keep a rule, each once."""
+    return f"{words}; each value once", lambda values: len(set(values)) == len(values) > 0 and all(map(rule[1], values))
 
 
 def _is_fitness(value: Any) -> bool:
