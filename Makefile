@@ -59,7 +59,7 @@ demo-others: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python align.py $(filter-out %_vit,$(DEMO)) --train --executor serial --quiet > /dev/null
 
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 check: $(READY)
 	@$(MAKE) --no-print-directory -j2 --output-sync=target types fast style

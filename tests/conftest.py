@@ -36,19 +36,32 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a shell's backgro
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items):
     """Tests that use the shared session of Ray are marked; files with it run first, then those with many slow tests.
 
-    With several processes a long file that begins last would leave all but one of them idle. The files with Ray run in
-    one process: their tests wait for other processes half of the time, and another process computes meanwhile.
+    With several processes a long file that begins last would leave all but one of them idle.
     """
     for item in items:
         if "ray_session" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.ray)
-        item.add_marker(pytest.mark.xdist_group("ray" if asks_for_ray(item.path) else item.nodeid.partition("::")[0]))
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: (not asks_for_ray(item.path), -slow[item.path]))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """A process takes a file at a time, but all files with Ray are one piece of work.
+
+    Their tests wait for other processes half of the time, and another process computes meanwhile.
+    """
+    from xdist.scheduler import LoadFileScheduling
+
+    class RayInOneProcess(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = super()._split_scope(nodeid)
+            return "ray" if asks_for_ray(ROOT / file) else file
+
+    return RayInOneProcess(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_collection_finish():
