@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -216,7 +217,10 @@ def test_what_a_study_cannot_do_is_said(home, capsys):
     assert main(["diff", "nothing", "else", *options]) == 2
     assert "nothing" in capsys.readouterr().err
     assert main(["align", "layer", "digits_mlp", *QUICK, *options]) == 2
-    assert "is named 'layer'" in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert re.search(r"'layer' is in the id of \S+-layers-\w+, a layers run; .*the nearest study is layers", message)
+    assert main(["align", "lairs", "digits_mlp", *QUICK, *options]) == 2
+    assert "is named 'lairs'" in capsys.readouterr().err
 
 
 def test_a_new_study_is_a_module_and_a_line(home, capsys, monkeypatch):

@@ -190,7 +190,12 @@ def _of(name: str, overrides: Sequence[str], where: Locations, smoke: bool) -> T
             )
         if record["kind"] == "align":
             aligned, record = record, log.get(record["parent"])
-    if record["status"] != "COMPLETED" or record["kind"] != "train":
+    if record["kind"] != "train":
+        raise RunNotFoundError(
+            f"a network is named by a config, or a run of kind train or align; {name!r} is in the id of {record.id}, a "
+            f"{record['kind']} run; `ndg runs kind=train` lists the trained ones"
+        )
+    if record["status"] != "COMPLETED":
         raise RunNotFoundError(
             f"run {record.id} is {record.state()} and has no finished network; finish it with "
             f"`ndg train {record['name']} --resume`, or choose a completed run (`ndg runs`)"
