@@ -18,6 +18,7 @@ from ndg.progress import log as messages
 from ndg.report.tables import Table
 from ndg.runs import conditions, long_values
 from ndg.runs.log import Log
+from ndg.runs.plain import stored_path
 from ndg.runs.query import ids_with
 from ndg.runs.record import RunRecord
 
@@ -98,7 +99,7 @@ def nested(cells: Mapping[str, Any]) -> dict[str, Any]:
     """
     document: dict[str, Any] = {}
     for path, value in cells.items():
-        *before, last = path.split(".")
+        *before, last = stored_path(path).split(".")
         home = document
         for key in before:
             if not isinstance(home.get(key), dict):

@@ -15,6 +15,7 @@ from ndg.errors import nearest
 from ndg.extras import require
 from ndg.progress import log
 from ndg.runs.matching import MISSING, values
+from ndg.runs.plain import stored_path
 from ndg.runs.record import RunRecord
 from ndg.runs.show import differences, flatten
 
@@ -66,7 +67,7 @@ def write_parquet(table: pd.DataFrame, path: str) -> Path:
 def name_unknown(paths: Iterable[str], records: Sequence[RunRecord]) -> None:
     """Say which of the paths none of the runs has, with the nearest that they have."""
     for path in dict.fromkeys(paths):
-        parts = path.split(".")
+        parts = stored_path(path).split(".")
         if parts[0] == "metrics" or any(next(values(record, parts), None) is not MISSING for record in records):
             continue  # lists are read without metrics
         known = {leaf: None for record in records for leaf, _ in flatten(record)}

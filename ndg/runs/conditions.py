@@ -16,12 +16,14 @@ _CONDITION = re.compile(r"([^=<>!~]+)(!=|>=|<=|=|>|<|~)(.*)", re.DOTALL)
 
 
 def words(text: str) -> list[str]:
-    """The conditions in a line, as a shell reads them.
+    """The conditions in a line, as a shell reads them, but for backslashes, which paths and patterns have.
 
     Raises UserError.
     """
+    reader = shlex.shlex(text, posix=True, punctuation_chars=False)
+    reader.whitespace_split, reader.commenters, reader.escape = True, "", ""
     try:
-        return shlex.split(text)
+        return list(reader)
     except ValueError as error:
         raise UserError(f"conditions are words as in a shell; {text!r} has {str(error).lower()}") from error
 

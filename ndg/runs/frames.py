@@ -43,7 +43,8 @@ def values(documents: Sequence[dict[str, Any]], columns: Sequence[str]) -> dict[
             leaves = show.flatten(value, column) if isinstance(value, dict) and value else [(column, value)]
             for path, leaf in leaves:
                 cells = table.setdefault(path, [])
-                cells += [None] * (row - len(cells)) + [leaf]
+                if len(cells) <= row:  # another column may have given it
+                    cells += [None] * (row - len(cells)) + [leaf]
     for cells in table.values():
         cells += [None] * (len(documents) - len(cells))
     return table

@@ -17,6 +17,7 @@ from ndg.errors import OutputError, RunNotFoundError, nearest
 from ndg.progress import log as messages
 from ndg.runs import edits, merging, show
 from ndg.runs import record as records
+from ndg.runs.plain import DOT
 from ndg.runs.query import Sort, ids_with
 from ndg.runs.record import COMPLETED, RunRecord
 from ndg.runs.selection import Selection
@@ -257,7 +258,7 @@ class Log(AbstractContextManager["Log"]):
         """Rows per epoch of a run."""
         import pandas as pd
 
-        frame = pd.DataFrame(self.get(run)["metrics"])
+        frame = pd.DataFrame(self.get(run)["metrics"]).rename(columns=lambda name: name.replace(DOT, "."))
         return frame.set_index("epoch") if "epoch" in frame else frame
 
     def tag(self, run: str, *tags: str) -> RunRecord:

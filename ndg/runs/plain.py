@@ -20,6 +20,8 @@ APART = ("metrics", "times", "tags", "notes", "edits")
 """Fields that lie elsewhere, or have a limit of their own."""
 PATHS = 500
 MORE = "and others"
+DOT = "\uff0e"
+"""Stands for a dot in a key, as a dotted path could not name it otherwise; MongoDB's documentation proposes it."""
 DEPTH = 90  # levels of one value; a server refuses documents of more than 100
 
 
@@ -79,14 +81,25 @@ def _own_size(document: Mapping[str, Any]) -> int:
 
 
 def check_key(key: Any, path: str) -> str:
-    """`key` as text that a dotted path can name."""
+    """`key` as text that a dotted path can name, with `DOT` for each dot."""
     text = str(key.value if isinstance(key, Enum) else key)
-    if not text or "." in text or text.startswith("$") or "\0" in text:
+    if not text or text.startswith("$") or text.endswith("\\") or "\0" in text:
         raise StoreError(
-            f"a key of a run document has letters, no dot and no leading $, so that a query can name it; got {text!r}"
+            "a key of a run document has letters, no leading $ and no backslash at its end, so that a query can name "
+            f"it; got {text!r}"
             f"{f' in {path}' if path else ''}; rename it, or write the table to a file with run.artefact(path)"
         )
-    return text
+    return text.replace(".", DOT)
+
+
+def stored_path(path: str) -> str:
+    """A dotted path as documents have it: `\\.`, which stands for a dot in a key, becomes `DOT`."""
+    return path.replace("\\.", DOT)
+
+
+def shown_path(path: str) -> str:
+    """A path of a document as people write it; the opposite of `stored_path`."""
+    return path.replace(DOT, "\\.")
 
 
 def now() -> str:

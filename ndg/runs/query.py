@@ -17,7 +17,7 @@ from typing import Any
 
 from ndg.errors import StoreError, UserError, nearest
 from ndg.runs import patterns
-from ndg.runs.plain import plain
+from ndg.runs.plain import plain, stored_path
 
 FIELD = ("$eq", "$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$exists", "$regex", "$options", "$all")
 LOGICAL = ("$and", "$or", "$nor")
@@ -71,7 +71,11 @@ def ordering(sort: Sort) -> list[tuple[str, int]]:
 
 
 def check_path(path: str) -> str:
-    """The path. Raises UserError where no document can have such a field."""
+    """The path as documents have it, with `\\.` for a dot in a key.
+
+    Raises UserError where no document can have such a field.
+    """
+    path = stored_path(path) if isinstance(path, str) else path
     parts = path.split(".") if isinstance(path, str) else [""]
     if not all(parts) or any(part.startswith("$") for part in parts):
         raise UserError(f"a field is a dotted path such as results.trial.q.test.aligned; got {path!r}")

@@ -37,6 +37,7 @@ from ndg.errors import RunNotFoundError
 from ndg.literal import whole_number
 from ndg.progress import log
 from ndg.runs import edits, journal, long_values
+from ndg.runs.plain import stored_path
 from ndg.runs.provenance import lives
 from ndg.signed_lines import signed_line
 
@@ -85,7 +86,7 @@ class RunRecord(dict[str, Any]):
     def figure(self, path: str) -> Any:
         """The value at a dotted path of the document, or None; `load` also reads files."""
         value: Any = self
-        for part in path.split("."):
+        for part in stored_path(path).split("."):
             value = _inside(value, part)
         return value
 
@@ -95,7 +96,7 @@ class RunRecord(dict[str, Any]):
         Raises OutputError for a file that is missing or damaged.
         """
         value: Any = self
-        for part in path.split("."):
+        for part in stored_path(path).split("."):
             value = _inside(value, part)
             if long_values.is_place(value):
                 value = long_values.from_file(value, self.folder)

@@ -27,7 +27,7 @@ from ndg.progress import log
 from ndg.runs import edits, journal, long_values, record
 from ndg.runs.journal import Journal
 from ndg.runs.keeper import Keeper
-from ndg.runs.plain import ROWS, check_key, check_size, is_small, now, plain, shortened, size, too_large
+from ndg.runs.plain import ROWS, check_key, check_size, is_small, now, plain, shortened, size, stored_path, too_large
 from ndg.runs.record import COMPLETED, FAILED, INTERRUPTED, RunRecord
 from ndg.runs.store import Store
 
@@ -95,7 +95,7 @@ class Run:
     def result(self, stage: str, figures: Mapping[str, Any]) -> None:
         """Write the figures of a stage (`trial.q.test`), once; long values become files (`ndg.runs.long_values`)."""
         with self._lock:
-            parts = [check_key(part, f"the stage {stage!r}") for part in stage.split(".")]
+            parts = [check_key(part, f"the stage {stage!r}") for part in stored_path(stage).split(".")]
             for written in sorted(self._stages):
                 if f"{stage}.".startswith(f"{written}.") or f"{written}.".startswith(f"{stage}."):
                     raise StoreError(

@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from ndg.runs.plain import DOT
 from ndg.runs.record import FAILED, RunRecord
 from ndg.runs.server import client_of
 
@@ -140,7 +141,7 @@ def metrics(record: RunRecord, number: int) -> Iterator[dict[str, Any]]:
         numbered = numbered[:: 1 + (len(numbered) - 1) // STEPS]
         yield {
             "run_id": number,
-            "name": name,
+            "name": name.replace(DOT, "."),
             "steps": [steps[i] for i in numbered],
             "values": [rows[i][name] for i in numbered],
             "timestamps": [moment(times[i]) for i in numbered],

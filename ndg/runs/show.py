@@ -11,6 +11,7 @@ from ndg import terminal
 from ndg.errors import UserError, nearest
 from ndg.escape import html as escape
 from ndg.escape import one_line
+from ndg.runs.plain import shown_path
 from ndg.runs.record import RunRecord, span
 
 VALIDATION = "results.train.validation_accuracy"
@@ -126,7 +127,7 @@ def html_table(records: Iterable[RunRecord], now: datetime | None = None) -> str
 def flatten(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Dotted path and value of every leaf; lists are leaves."""
     for key, item in value.items():
-        path = f"{prefix}.{key}" if prefix else str(key)
+        path = shown_path(f"{prefix}.{key}" if prefix else str(key))
         if isinstance(item, dict) and item:
             yield from flatten(item, path)
         else:
@@ -195,7 +196,7 @@ def _sections(record: RunRecord, width: int | None = None) -> Iterator[tuple[str
         files = [(a["name"], _bytes(a["bytes"]), f"sha256 {a['sha256'][:16]}…", a["path"]) for a in record["artefacts"]]
         yield "artefacts", _columns(files, width)
     if record.get("nonfinite"):
-        yield "not finite, stored as null", list(record["nonfinite"])
+        yield "not finite, stored as null", list(map(shown_path, record["nonfinite"]))
     config = flatten(record.get("config", {}))
     yield "config", _columns([(path, _value(value)) for path, value in config], width)
 
@@ -203,13 +204,14 @@ def _sections(record: RunRecord, width: int | None = None) -> Iterator[tuple[str
 def _metrics(metrics: Sequence[dict[str, Any]], width: int | None, ends: int = 5) -> list[str]:
     """The rows as a table, without the middle of a long one."""
     names = list(dict.fromkeys(name for row in metrics for name in row))
+    heads = list(map(shown_path, names))
     rows = [[_value(row.get(name)) for name in names] for row in metrics]
     left_out = len(rows) - 2 * ends
     if left_out < 2:
-        return _columns([names, *rows], width)
+        return _columns([heads, *rows], width)
     if width is not None:
-        return _columns([names, *rows[:ends], ["…"] * len(names), *rows[-ends:]], width)
-    lines = _columns([names, *rows])
+        return _columns([heads, *rows[:ends], ["…"] * len(names), *rows[-ends:]], width)
+    lines = _columns([heads, *rows])
     return [*lines[: ends + 1], f"… {left_out} more …", *lines[-ends:]]
 
 

@@ -59,6 +59,7 @@ QUERIES: list[tuple[dict[str, Any], str]] = [
     ({"attempts.2.status": {"$exists": False}}, "abcd"),
     ({"größe (50%)": 3}, "d"),
     ({"it's": {"$exists": True}}, "d"),
+    ({r"conv1\.weight": {"$gt": 1}}, "d"),
     ({"flags.on": {"$in": [0, 1]}}, ""),
     ({"kind": {"$gt": 1}}, ""),
     ({}, "abcd"),
@@ -75,7 +76,7 @@ FOUR: list[dict[str, Any]] = [
     | {"r": {"q": 20}, "tags": ["new"], "results": {}}
     | {"attempts": [{"status": "COMPLETED", "epochs": 1}, {"status": "FAILED", "epochs": 3}]},
     {"_id": "d", "kind": "align", "name": None, "started": "2026-11-21T00:00:04.000Z", "tags": [], "results": {}}
-    | {"größe (50%)": 3, "it's": None},
+    | {"größe (50%)": 3, "it's": None, "conv1\uff0eweight": 2},
 ]
 
 

@@ -13,6 +13,7 @@ import ndg.runs
 from analysis.log import documents, named, nested
 from ndg.config import Data, Experiment
 from ndg.errors import RunNotFoundError, UserError
+from ndg.runs import show
 
 
 @pytest.fixture
@@ -157,6 +158,25 @@ def test_scripts_take_a_run_of_a_kind_by_a_part_of_its_id(log, ids):
     for name in (ids[4], "", "nothing", "last:align"):
         with pytest.raises(RunNotFoundError, match=rf"no train run in .* is named '{name}'; `ndg runs kind=train`"):
             named(log, name, "train")
+
+
+def test_a_dot_in_a_key_is_escaped_in_a_path(uri, root, experiment):
+    with ndg.runs.start(uri, "train", experiment, root) as run:
+        run.metric({"epoch": 1, "conv1.loss": 0.5, "fc.loss": float("nan")})
+        run.result("norms", {"conv1.weight": {"l2": 3.0}})
+    with ndg.runs.open(uri) as log:
+        for path in (r"results.norms.conv1\.weight.l2", r"metrics.conv1\.loss", r"metrics.0.conv1\.loss"):
+            assert log.find({path: {"$gt": 0.1}}, sort=f"-{path}")[0].id == run.id
+            assert log.find({path: {"$gt": 4}}) == []
+        frame = log.frame(columns=["results", r"results.norms.conv1\.weight.l2"])
+        assert frame.columns.tolist() == [r"results.norms.conv1\.weight.l2"]
+        record = log.get()
+        assert (
+            record.figure(r"results.norms.conv1\.weight") == record.load(r"results.norms.conv1\.weight") == {"l2": 3.0}
+        )
+        assert log.metrics().columns.tolist() == ["conv1.loss", "fc.loss"]
+        assert r"metrics.0.fc\.loss" in show.text(record)
+        assert nested({r"a.b\.c": 1}) == {"a": {"b\uff0ec": 1}}
 
 
 def test_tags_and_notes_can_be_asked_for_and_change_nothing_else(log, ids):

@@ -126,8 +126,8 @@ def test_a_stage_is_written_once(uri: str, root: Path, experiment: Experiment):
 @pytest.mark.parametrize(
     ("stage", "figures", "message"),
     [
-        ("trial..test", {}, r"letters, no dot .* got '' in the stage 'trial\.\.test'"),
-        ("trial", {"G.1": 1}, r"got 'G\.1' in results\.trial"),
+        ("trial..test", {}, r"letters, no leading .* got '' in the stage 'trial\.\.test'"),
+        ("trial", {"$1": 1}, r"got '\$1' in results\.trial"),
     ],
 )
 def test_a_result_that_no_query_could_name_is_refused_and_nothing_changes(root, experiment, stage, figures, message):
