@@ -17,6 +17,7 @@ from ndg.causal.accuracy import BITS, CROSSED, FITTED, OWN_RANDOM, SHUFFLED, WIT
 from ndg.causal.faithful import CONTROLS, FAITHFUL, ORIGINAL
 from ndg.causal.towards import FaithfulSettings
 from ndg.cli import main
+from ndg.config import Experiment
 from ndg.counterfactual import CounterfactualSet
 from ndg.graph.ndg import NDG
 from ndg.models.binary import Binary
@@ -211,14 +212,16 @@ def test_of_several_alignments_complete_ones_stay_and_the_others_start(home, cap
 
 
 def test_what_a_study_cannot_do_is_said(home, capsys):
-    _, options = home
+    folder, options = home
     assert main(["align", "layers", "digits_mlp", "--resume", *QUICK, *options]) == 2
     assert "starts from the beginning; leave" in capsys.readouterr().err
     assert main(["diff", "nothing", "else", *options]) == 2
     assert "nothing" in capsys.readouterr().err
-    assert main(["align", "layer", "digits_mlp", *QUICK, *options]) == 2
+    with runs.start(None, "layers", Experiment(name="odd"), folder):
+        pass
+    assert main(["align", "odd-layer", *QUICK, *options]) == 2
     message = capsys.readouterr().err
-    assert re.search(r"'layer' is in the id of \S+-layers-\w+, a layers run; .*the nearest study is layers", message)
+    assert re.search(r"'odd-layer' is in the id of \S+-odd-layers-\w+, a layers run; ", message)
     assert main(["align", "lairs", "digits_mlp", *QUICK, *options]) == 2
     assert "is named 'lairs'" in capsys.readouterr().err
 

@@ -11,13 +11,17 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+import numpy as np
 import pytest
 
 from benchmarks.browser import NoBrowserError, chromium, window
 from ndg import runs
 from ndg.config import Experiment
 from ndg.errors import UserError
+from ndg.graph.ndg import NDG
+from ndg.nodes import LayerUnits, NodeSpace
 from ndg.ui.serve import bind
+from tests.references.minimal import graph
 
 HOSTILE = "<img src=x onerror='window.hacked=1'>"
 
@@ -28,10 +32,17 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for seed, accuracy in ((1, 0.5), (2, 0.9)):
         with runs.start(None, "train", Experiment(name=f"net{seed}", seed=seed), folder, tags=[HOSTILE]) as run:
             for epoch in (1, 2, 3):
-                run.metric({"epoch": epoch, "loss": seed / epoch})
+                run.metric({"epoch": epoch, "loss.train": seed / epoch})
             run.result("train", {"test_accuracy": accuracy})
+            small_graph().explore(run.folder / "explorer.html")
             (run.folder / "report.html").write_text("<title>r</title><script>document.title = 'ran'</script>")
     return folder
+
+
+def small_graph() -> NDG:
+    nodes = NodeSpace(2, (LayerUnits("latent", 2),))
+    bits = np.array([[1, 0, 0, 1], [0, 1, 1, 0], [0, 1, 1, 1], [1, 0, 0, 0]], bool)
+    return graph(bits, nodes, [("latent:0", "label:1")])
 
 
 @contextmanager
@@ -106,6 +117,7 @@ def test_runs_are_sorted_compared_drawn_and_tagged_in_the_browser(root: Path):
             expect(page.locator("#details")).to_contain_text("results.train.test_accuracy")
             page.get_by_text("Learning curves").click()
             expect(page.locator("polyline")).to_have_count(2)
+            expect(page.locator("select option")).to_have_text(["loss.train"])
             page.fill("#where", "seeds.seed=2")
             page.fill("#columns", "name results.train.test_accuracy")
             page.get_by_role("button", name="Show").click()
@@ -114,6 +126,16 @@ def test_runs_are_sorted_compared_drawn_and_tagged_in_the_browser(root: Path):
             page.fill("#note input", "the one")
             page.locator("#note button").click()
             expect(page.locator("#edits")).to_contain_text("the one")
+            for kind, there in (("tag", True), ("untag", False)):
+                page.fill(f"#{kind} input", "paper")
+                page.locator(f"#{kind} button").click()
+                words = expect(page.locator("#edits"))
+                words.to_contain_text("paper") if there else words.not_to_contain_text("paper")
+                with runs.open(root) as log:
+                    assert ("paper" in log.get("last")["tags"]) is there
+            with page.context.expect_page() as opened:
+                page.get_by_text("explorer.html").click()
+            expect(opened.value.get_by_text("8 of 8 nodes")).to_be_visible()
             with page.context.expect_page() as opened:
                 page.get_by_text("report.html").click()
             expect(opened.value).to_have_title("ran")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ndg.errors import NDGError, RunNotFoundError
 from ndg.runs import conditions, frames
 from ndg.runs.log import NEWEST, Log
+from ndg.runs.plain import DOT
 from ndg.runs.record import RunRecord
 from ndg.runs.show import differences, flatten
 
@@ -65,7 +66,8 @@ def make_app(log: Log, write: bool) -> Starlette:
         return [[path, *values] for section in ("config", "results") for path, *values in differences(records, section)]
 
     def metrics(request: Request) -> Any:
-        return {id: log.get(id)["metrics"] for id in request.query_params.getlist("run")}
+        rows = {id: log.get(id)["metrics"] for id in request.query_params.getlist("run")}
+        return {id: [{name.replace(DOT, "."): row[name] for name in row} for row in rows[id]] for id in rows}
 
     def edited(id: str, kind: str, text: str) -> Any:
         record = getattr(log, kind)(id, text)
