@@ -227,7 +227,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"tags": ["a"]}, r"compared with one number, text, boolean or null; got \['a'\]; use \$in"),
     ({"tags": {"$in": []}}, r"\$in takes a list of one or more values"),
     ({"r.q": {"$gt": None}}, r"\$gt compares numbers or text"),
-    ({"r.q": float("nan")}, r"compared with one number"),
+    ({"r.q": float("nan")}, r"compared with a finite number"),
     ({"r.q": b"x"}, r"a value that no run document holds"),
     ({"$or": []}, r"\$or takes a list of one or more queries"),
     ({"a.$b": 1}, r"a field is a dotted path such as .* got 'a\.\$b'"),
