@@ -21,7 +21,7 @@ def words(text: str) -> list[str]:
     Raises UserError.
     """
     reader = shlex.shlex(text, posix=True, punctuation_chars=False)
-    reader.whitespace_split, reader.commenters, reader.escape = True, "", ""
+    vars(reader).update(whitespace_split=True, commenters="", escape="")
     try:
         return list(reader)
     except ValueError as error:
