@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import torch
@@ -19,7 +18,6 @@ from ndg.errors import ConfigError, LayerError
 from ndg.importance.evaluation.spec import fitting, parse, scored
 from ndg.importance.methods import snip
 from ndg.importance.settings import Settings
-from ndg.training.optimizers import Optimizer
 
 Values = dict[str, Float64[Tensor, "unit *weight"]]
 Masks = dict[str, Bool[Tensor, "unit *weight"]]
@@ -124,14 +122,13 @@ def apply(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
 
 
 @contextmanager
-def held(model: nn.Module, optimizer: Optimizer, masks: Mapping[str, Tensor]) -> Iterator[None]:
+def held(model: nn.Module, optimizer: torch.optim.Optimizer, masks: Mapping[str, Tensor]) -> Iterator[None]:
     """Context in which weights that are gone stay at zero after each step of an optimiser."""
-    call = partial(apply, model, masks)
-    optimizer.after_step.append(call)
+    handle = optimizer.register_step_post_hook(lambda *_: apply(model, masks))
     try:
         yield
     finally:
-        optimizer.after_step.remove(call)
+        handle.remove()
 
 
 def _without(values: Float64[Tensor, " weight"], count: int) -> Bool[Tensor, " weight"]:

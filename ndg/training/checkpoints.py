@@ -75,7 +75,7 @@ def save(
     """Write weights, optimiser, history, `identity` and removed units of a training."""
     tensors = {f"model/{name}": tensor for name, tensor in learner.network.state_dict().items()}
     for index, slots in learner.optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer/{index}/{slot}": value for slot, value in slots.items()}
+        tensors |= {f"optimizer/{index}/{slot}": value for slot, value in slots.items() if isinstance(value, Tensor)}
     metadata = {**identity, "history": history, "scaler": learner.scaler.state_dict()}
     metadata |= {checkpoint.REMOVED: list(removed)} if removed else {}
     checkpoint.write(path, tensors, metadata)
@@ -124,7 +124,7 @@ def restore(path: Path, learner: Learner, identity: dict[str, Any], saved: Saved
         history: list[Row] = [dict(row) for row in metadata["history"]]
         best(history)
         checkpoint.fill(learner.network, weights, path)
-        learner.optimizer.load_state_dict({"state": slots})
+        learner.optimizer.load_state_dict({**learner.optimizer.state_dict(), "state": slots})
         if metadata.get("scaler"):
             learner.scaler.load_state_dict(metadata["scaler"])
     except (KeyError, TypeError, ValueError) as error:

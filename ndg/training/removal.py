@@ -50,7 +50,7 @@ def carried(learner: Learner, removal: Removal) -> Learner:
     for name, parameter in removal.network.named_parameters():
         slots = learner.optimizer.state.get(former[name], {})
         for slot, value in slots.items():
-            whole = value.shape != former[name].shape
+            whole = not isinstance(value, Tensor) or value.shape != former[name].shape
             smaller.optimizer.state[parameter][slot] = (
                 value if whole else value.flatten()[removal.kept[name].flatten().to(device)].reshape(parameter.shape)
             )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import torch
 from torch import nn
 
 from ndg.config import Train
-from ndg.training.optimizers import SGD, AdamW, Optimizer
 
 FACTOR = "factor"
 """Key of the learning rate factor of a parameter group."""
@@ -30,7 +30,7 @@ def schedule(settings: Train, step: int, steps: int) -> float:
     return (steps - step) / (steps - warm)
 
 
-def optimizer_of(network: nn.Module, settings: Train) -> Optimizer:
+def optimizer_of(network: nn.Module, settings: Train) -> torch.optim.Optimizer:
     """Optimiser of a network, with a learning rate factor per group.
 
     Factor 0 means no gradients.
@@ -41,11 +41,11 @@ def optimizer_of(network: nn.Module, settings: Train) -> Optimizer:
             for parameter in group["params"]:
                 parameter.requires_grad_(False)
     if settings.optimizer == "sgd":
-        return SGD(groups, momentum=settings.momentum, weight_decay=settings.weight_decay)
-    return AdamW(groups, weight_decay=settings.weight_decay)
+        return torch.optim.SGD(groups, momentum=settings.momentum, weight_decay=settings.weight_decay, fused=True)
+    return torch.optim.AdamW(groups, weight_decay=settings.weight_decay, fused=True)
 
 
-def set_rate(optimizer: Optimizer, rate: float) -> None:
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Set the learning rate of each group to `rate` times its factor."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group[FACTOR]

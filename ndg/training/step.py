@@ -17,7 +17,6 @@ from ndg.config import Train
 from ndg.data.examples import Examples
 from ndg.data.inputs import Columns
 from ndg.errors import ConfigError
-from ndg.training.optimizers import Optimizer
 from ndg.training.schedules import optimizer_of, set_rate
 
 
@@ -27,10 +26,9 @@ class Learner:
 
     network: nn.Module
     called: nn.Module
-    optimizer: Optimizer
+    optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     settings: Train
-    parameters: list[nn.Parameter]
 
     @classmethod
     def of(cls, network: nn.Module, settings: Train, device: torch.device) -> Learner:
@@ -41,14 +39,13 @@ class Learner:
             optimizer=optimizer_of(network, settings),
             scaler=torch.amp.GradScaler(device.type, enabled=settings.precision == "float16"),
             settings=settings,
-            parameters=list(network.parameters()),
         )
 
     def step(
         self, inputs: Columns, labels: Int64[Tensor, " example"], rate: float
     ) -> tuple[Float[Tensor, ""], Int64[Tensor, ""]]:
         """Mean loss (nats) and correct predictions of a batch, on the device."""
-        settings, device = self.settings, self.parameters[0].device
+        settings, device = self.settings, next(self.network.parameters()).device
         labels = labels.to(device)
         dtype, extra_loss = getattr(torch, settings.precision), getattr(self.network, "extra_loss", None)
         set_rate(self.optimizer, rate)
@@ -62,10 +59,9 @@ class Learner:
                 loss = loss + extra
             self.optimizer.zero_grad()
             self.scaler.scale(loss).backward()
-        optimizer = cast(torch.optim.Optimizer, self.optimizer)  # what a scaler calls, both have
-        self.scaler.unscale_(optimizer)
-        nn.utils.clip_grad_norm_(self.parameters, settings.clip)
-        self.scaler.step(optimizer)
+        self.scaler.unscale_(self.optimizer)
+        nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip)
+        self.scaler.step(self.optimizer)
         self.scaler.update()
         return loss.detach(), (logits.detach().argmax(1) == labels).sum()
 
