@@ -1,4 +1,5 @@
 # CPU:   docker build -t ndg .
+#        mkdir -p runs && chmod a+w runs     # else Docker makes it, for root alone
 #        docker run --rm -v "$PWD/runs:/work/runs" ndg train digits_mlp
 # CUDA:  docker build --build-arg PIP_EXTRA_INDEX_URL= -t ndg:cuda .
 #        docker run --rm --gpus all -v "$PWD/runs:/work/runs" ndg:cuda doctor
