@@ -21,10 +21,9 @@ def page(title: str, reports: Sequence[Report]) -> str:
         f"<tr><th class=left>{escape(question)}</th>{''.join(cells)}</tr>" for question, cells in _answers(reports)
     )
     verdict = f"<table class=sides><thead><tr><th></th>{heads}</tr></thead><tbody>{rows}</tbody></table>"
-    both = "".join(
-        f"<h3>{escape(name)}</h3><ul>{''.join(f'<li>{escape(text)}</li>' for text in cautions(report.record))}</ul>"
-        for name, report in zip(names, reports, strict=True)
-        if cautions(report.record)
+    believe = "".join(
+        f"<h3>{escape(name)}</h3><ul>{''.join(f'<li>{escape(text)}</li>' for text in texts)}</ul>"
+        for name, texts in _cautions(reports)
     )
     origins = "".join(
         f"<h3>{escape(name)}</h3>{reproduce(report.record, report.config)}"
@@ -33,7 +32,7 @@ def page(title: str, reports: Sequence[Report]) -> str:
     parts = {
         "verdict": ("The verdict", f"<div class=scroll>{verdict}</div>" if rows else ""),
         "figures": ("Figures", figures(reports).html()),
-        "believe": ("What to believe", both),
+        "believe": ("What to believe", believe),
         "config": ("How to reproduce them", origins),
     }
     return document(title, parts)
@@ -46,14 +45,15 @@ def markdown(title: str, reports: Sequence[Report]) -> str:
     said = [{each.question: each for each in answers(report.record)} for report in reports]
     columns = (Column("question", left=True), *(Column(name, left=True) for name in names))
     cells = [(question, *(own[question].sign if question in own else None for own in said)) for question in questions]
-    sentences = [
+    sentences = [[each.sentence for each in answers(report.record)] for report in reports]
+    lines = [
         f"- **{one_line(name)}**: {one_line(text)}"
-        for name, report in zip(names, reports, strict=True)
-        for text in [*(each.sentence for each in answers(report.record)), *cautions(report.record)]
+        for name, texts in [*zip(names, sentences, strict=True), *_cautions(reports)]
+        for text in texts
     ]
     verdict = Table("The verdict", columns, tuple(cells))
     blocks = [f"# {one_line(title)}", "## The verdict", verdict.markdown(), "## Figures", figures(reports).markdown()]
-    return "\n\n".join([*blocks, "## Sentences and cautions", "\n".join(sentences)]) + "\n"
+    return "\n\n".join([*blocks, "## Sentences and cautions", "\n".join(lines)]) + "\n"
 
 
 def figures(reports: Sequence[Report]) -> Table:
@@ -77,6 +77,15 @@ def names_of(reports: Sequence[Report]) -> list[str]:
         f"{name} ({names[:place].count(name) + 1})" if names.count(name) > 1 else name
         for place, name in enumerate(names)
     ]
+
+
+def _cautions(reports: Sequence[Report]) -> list[tuple[str, list[str]]]:
+    """Cautions that all runs share, then those of each run alone."""
+    each = [cautions(report.record) for report in reports]
+    shared = [text for text in each[0] if all(text in texts for texts in each)]
+    own = [[text for text in texts if text not in shared] for texts in each]
+    named = [("all runs", shared), *zip(names_of(reports), own, strict=True)]
+    return [(name, texts) for name, texts in named if texts]
 
 
 def _answers(reports: Sequence[Report]) -> list[tuple[str, list[str]]]:

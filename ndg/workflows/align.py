@@ -157,7 +157,7 @@ def _report(
         drawn = [Picture(look.drawing(graph).left_out, svg)]
     except RenderError as error:  # a picture can be drawn later; the figures cost more
         log.warning("no picture: %s; `ndg render %s` draws it later", error, run.id)
-    title, record = f"What {experiment.name} says about itself", {**run.record, "status": None}
+    title, record = f"Report of {experiment.name}", {**run.record, "status": None}
     config = _config(experiment, prepared.target)
     options = RunOptions(**prepared.passes, seed=experiment.seed)
     examples = seen.of_graph(subject, graph, edges, options) if subject.logits else []

@@ -37,7 +37,7 @@ def reported(records: Sequence[RunRecord], kind: str, path: str | Path = "") -> 
             f"--{kind} writes a file that ends in .{kind}; got {target.name!r}; rename it, or use its option"
         )
     several = len(records) > 1
-    title = f"{len(records)} runs side by side" if several else f"What {records[0]['name']} says about itself"
+    title = f"{len(records)} runs side by side" if several else f"Report of {records[0]['name']}"
     reports = [of_run(record, title if not several else record.id, whole=not several) for record in records]
     return write(target, title, reports)
 

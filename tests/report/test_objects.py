@@ -10,8 +10,10 @@ import pytest
 
 import ndg
 from ndg.errors import ConfigError
+from ndg.escape import html as escape
 from ndg.importance.scores import Scores
 from ndg.report import html, markdown, side_by_side
+from ndg.report.cautions import cautions
 from ndg.report.html import Report
 from ndg.report.objects import report
 from ndg.report.render import render
@@ -73,6 +75,10 @@ def test_runs_stand_side_by_side(record, tmp_path):
     assert "planted, seed 8" in page
     text = report(record, other, path=tmp_path / "both.md").read_text(encoding="utf-8")
     assert "| Is the network accurate? | ✓ yes | ✗ no |" in text
+    for text in cautions(record):
+        assert text in cautions(other)
+        assert page.count(escape(text)) == 1
+    assert len(cautions(record)) < len(cautions(other))  # the second network is not accurate
     assert report(record, other, path=tmp_path / "both.pdf").read_bytes().startswith(b"%PDF")
 
 
