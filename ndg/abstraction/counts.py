@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import binascii
+import zlib
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +51,15 @@ class Counts:
     def __hash__(self) -> int:
         return hash(tuple((name, array.tobytes()) for name, array in sorted(self.by_name.items())))
 
+    def packed(self) -> dict[str, Any]:
+        """Shape and compressed bytes by name: for journals, which take many large counts."""
+        return {name: [list(array.shape), _text(array)] for name, array in self.by_name.items()}
+
+    @classmethod
+    def unpacked(cls, document: Mapping[str, Any]) -> Counts:
+        """Inverse of `packed`. Raises ValueError for other bytes."""
+        return cls({name: _array(text).reshape(shape) for name, (shape, text) in document.items()})
+
     def to_dict(self) -> dict[str, Any]:
         """Nested lists of integers by name."""
         return {name: array.tolist() for name, array in self.by_name.items()}
@@ -56,3 +68,14 @@ class Counts:
     def from_dict(cls, document: Mapping[str, Any]) -> Counts:
         """Inverse of `to_dict`, except for shapes of empty arrays."""
         return cls({name: np.array(array, dtype=np.int64) for name, array in document.items()})
+
+
+def _text(array: np.ndarray) -> str:
+    return b64encode(zlib.compress(array.astype("<i8").tobytes(), 1)).decode("ascii")
+
+
+def _array(text: str) -> np.ndarray:
+    try:
+        return np.frombuffer(zlib.decompress(b64decode(text, validate=True)), "<i8")
+    except (binascii.Error, zlib.error) as error:
+        raise ValueError(f"packed counts are compressed 64-bit integers as base64: {error}") from error

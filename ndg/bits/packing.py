@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Float64, Shaped, UInt64
+from jaxtyping import Bool, Float, Float32, Float64, Int64, Shaped, UInt64
 
 Words = UInt64[np.ndarray, "node word"]
 LINE = 8  # words of a cache line
@@ -75,6 +75,11 @@ def unpack(words: Words, examples: int) -> Bool[np.ndarray, "node example"]:
     """Booleans of the first `examples` examples, one row per node."""
     raw = np.ascontiguousarray(words).astype("<u8", copy=False).view(np.uint8)
     return np.unpackbits(raw, axis=1, count=examples, bitorder="little").view(np.bool_)
+
+
+def trues(values: Bool[np.ndarray, "*shape row node"]) -> Int64[np.ndarray, "*shape row"]:
+    """How many are true along the last axis; several times as fast as a sum."""
+    return np.bitwise_count(np.packbits(values, axis=-1)).sum(axis=-1, dtype=np.int64)
 
 
 def _parts(values: Shaped[np.ndarray, "example node"], most: int = 0) -> Iterator[tuple[int, np.ndarray]]:

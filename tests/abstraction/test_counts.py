@@ -27,6 +27,25 @@ def test_counts_come_back_from_json():
     assert hash(back) == hash(counts)
 
 
+def test_packed_counts_come_back_from_json_with_every_shape():
+    arrays = {"cube": np.arange(-3, 21).reshape(2, 3, 4), "one": np.array(2**62), "none": np.zeros((0, 5)), "": [7]}
+    counts = Counts(arrays)
+    back = Counts.unpacked(json.loads(json.dumps(counts.packed())))
+    assert back == counts
+    assert {name: array.shape for name, array in back.by_name.items()} == {
+        "cube": (2, 3, 4),
+        "one": (),
+        "none": (0, 5),
+        "": (1,),
+    }
+
+
+@pytest.mark.parametrize("text", ["no base64", "AAAA", "é"])
+def test_other_bytes_are_no_packed_counts(text):
+    with pytest.raises(ValueError, match="packed counts are compressed 64-bit integers as base64"):
+        Counts.unpacked({"a": [[1], text]})
+
+
 def test_counts_of_other_shapes_do_not_add():
     with pytest.raises(ShapeError, match=r"'a' has \(2,\) and \(3,\)"):
         Counts({"a": np.zeros(2)}) + Counts({"a": np.zeros(3)})

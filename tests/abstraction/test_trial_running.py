@@ -6,11 +6,13 @@ import json
 import pickle
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from ndg import executors
+from ndg.abstraction.study import _distinct
 from ndg.abstraction.trial import TrialSettings, trial, trials
 from ndg.activations.batches import compute_batches
 from ndg.data.examples import Examples
@@ -185,3 +187,15 @@ def test_a_network_stays_where_it_is(model):
     assert not model.encoder.weight.is_meta
     with pytest.raises(ConfigError, match=r"'encoder.weight' is on the meta device, which holds shapes alone; load"):
         placed(model.to("meta"), replace(meta, executor="ray"))
+
+
+@pytest.mark.parametrize("units", [1, 7, 8, 31, 32, 33, 70])
+def test_equal_booleans_of_an_example_are_found_by_any_number_of_units(units):
+    generator = np.random.default_rng(units)
+    wanted = generator.random((60, units)) < 0.1
+    rows = generator.choice([3, 2**31, 2**32 - 1], 60)
+    first, which = _distinct(wanted, rows)
+    pairs = [(int(row), *map(int, one)) for row, one in zip(rows, wanted, strict=True)]
+    assert [pairs[index] for index in first] == sorted(set(pairs))
+    assert [pairs[index] for index in first[which]] == pairs
+    assert [pairs.index(pairs[index]) for index in first] == first.tolist()

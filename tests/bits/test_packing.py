@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from ndg.bits import kernel, packing
-from ndg.bits.packing import cuts, pack, pack_above, place, tail_mask, unpack, zeros
+from ndg.bits.packing import cuts, pack, pack_above, place, tail_mask, trues, unpack, zeros
 from tests.references.bits import above, words_of
 
 ROOT = Path(__file__).parent.parent.parent
@@ -134,6 +134,14 @@ def test_placing_words_is_packing_their_booleans(start, count, seed):
     place(words_of(values[:start]), words, 0)
     place(words_of(values[start:]), words, start)
     assert (words == words_of(values)).all()
+
+
+@pytest.mark.parametrize("shape", [(3, 0), (0, 5), (1, 4), (2, 3, 7, 32), (5, 300)])
+def test_trues_are_the_sum_along_the_last_axis(shape):
+    values = np.random.default_rng(len(shape)).random(shape) < 0.6
+    found = trues(values)
+    np.testing.assert_array_equal(found, values.sum(axis=-1))
+    assert found.dtype == np.int64
 
 
 def test_rows_of_words_start_cache_lines_and_end_in_zeros():
