@@ -20,6 +20,12 @@ def size() -> tuple[int, int] | None:
     return columns, lines
 
 
+def width() -> int | None:
+    """Columns of the terminal; None for files and pipes."""
+    shape = size()
+    return shape and shape[0]
+
+
 def table(
     rows: Sequence[Sequence[str]],
     *,

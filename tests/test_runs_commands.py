@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,9 @@ from types import SimpleNamespace
 import pytest
 
 from ndg import cli, runs
+from ndg.commands.queries import LONGEST
 from ndg.config import Experiment, Train
+from ndg.runs.log import LIST
 
 
 @pytest.fixture(scope="module")
@@ -33,19 +36,19 @@ def said(root: Path, capsys: pytest.CaptureFixture[str]):
     return call
 
 
-def test_runs_are_chosen_sorted_and_shown_by_columns(said):
+def test_runs_are_chosen_sorted_and_shown_by_columns(said, root: Path):
     accuracy = "results.train.test_accuracy"
     code, out, _ = said("runs", "seeds.seed>=1", "name!=net3", "--sort", f"-{accuracy}", "--columns", "name", accuracy)
     assert code == 0
     assert [line.split()[1:] for line in out.splitlines()] == [["name", accuracy], ["net2", "0.9"], ["net1", "0.5"]]
-    _, out, _ = said("runs", "--sort", "name", "--csv")
-    assert [line.split(",")[1:] for line in out.splitlines()] == [
-        ["kind", "name", "status"],
-        *(["train", f"net{i}", "COMPLETED"] for i in (1, 2, 3)),
-    ]
+    _, out, _ = said("runs", "--sort", "-id", "--columns", "id", "name")
+    assert [line.split()[1] for line in out.splitlines()] == ["name", "net3", "net2", "net1"]
     _, out, _ = said("runs", "results.train.größe (50%)=2", "--columns", "name", accuracy, "--md")
     assert out.splitlines()[1:] == ["| --- | --- | --- |", out.splitlines()[2]]
     assert out.splitlines()[2].endswith("| net2 | 0.9 |")
+    _, out, _ = said("runs", "--md", f"id={runs.open(root).find(sort='name')[1].id}")
+    assert out.splitlines()[0] == "| id | kind | name | status | age | validation | test | aligned |"
+    assert out.splitlines()[2].endswith("| – | 0.9000 | – |")
     _, out, _ = said("runs", "name~^net[12]", "--where", '{"kind": "train"}', "--json")
     assert [run["name"] for run in json.loads(out)] == ["net2", "net1"]
 
@@ -96,6 +99,26 @@ def test_a_comparison_shows_differences_of_configs_first(said, root: Path):
     assert "results.train.test_accuracy" in results
 
 
+def test_of_many_differing_results_a_comparison_shows_the_chief_ones(tmp_path: Path, capsys):
+    ids = []
+    for rate in (0.25, 0.5):
+        with runs.start(None, "align", Experiment(), tmp_path) as run:
+            run.result("accuracy", {"test": {"rate": rate, "n": 40}})
+            run.result("many", {str(i): [rate] * 100 for i in range(50)})
+            ids.append(run.id)
+    where = ("--runs", str(tmp_path))
+    assert cli.main(["compare", *ids, *where]) == 0
+    few = capsys.readouterr().out
+    assert "25.0% (40 test examples)" in few
+    assert few.splitlines()[-1] == "51 results differ; --all shows each"
+    assert "many.7" not in few
+    assert cli.main(["compare", *ids, *where, "--all"]) == 0
+    every = capsys.readouterr().out
+    assert "results.many.7" in every
+    assert max(map(len, every.splitlines())) < 40 + 2 * LONGEST
+    assert every.splitlines()[-1].endswith("…")
+
+
 def test_a_run_is_tagged_noted_and_found_by_path(said, root: Path):
     newest = runs.open(root).get("last")
     assert said("tag", "last", "paper", "old")[0] == 0
@@ -114,6 +137,61 @@ def test_one_section_of_a_run_is_shown(said):
     code, _, err = said("show", "last", "--results", "train.test_acuracy")
     assert (code, "nearest: results.train.test_accuracy" in err) == (2, True)
     assert said("show", "last:align")[0] == 2
+
+
+def test_all_runs_are_written_as_csv_with_the_columns_of_a_frame(said, root: Path):
+    import pandas as pd
+
+    with runs.open(root) as log:
+        frame = log.frame(sort="name")
+    _, out, _ = said("runs", "--sort", "name", "--csv")
+    table = pd.read_csv(io.StringIO(out), index_col="id")
+    assert list(table.columns) == list(frame.columns)
+    assert list(table.index) == list(frame.index)
+    for name in ("name", "status", "seeds.seed", "folder"):
+        assert list(table[name]) == list(frame[name])
+    assert [json.loads(tags) for tags in table["tags"]] == list(frame["tags"])
+    assert table["results.train.test_accuracy"].equals(frame["results.train.test_accuracy"])
+    assert "\n".join(out.splitlines()[:2]) == said("runs", "--sort", "name", "--csv", "--limit", "1")[1].rstrip()
+
+
+def test_a_table_says_that_there_are_more_runs_and_a_csv_has_all(tmp_path: Path, capsys):
+    for seed in range(LIST + 1):
+        with runs.start(None, "train", Experiment(name="net", seed=seed), tmp_path):
+            pass
+    where = ("--runs", str(tmp_path))
+    for words, lines in ((), LIST + 1), (["--md"], LIST + 2), (["--limit", "3"], 4), (["--csv"], LIST + 2):
+        assert cli.main(["runs", *words, *where]) == 0
+        out, err = capsys.readouterr()
+        assert len(out.splitlines()) == lines, words
+        assert ("there are more: --limit N" in err) == (words in ((), ["--md"]))
+    assert cli.main(["runs", "--json", *where]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == LIST
+
+
+@pytest.mark.parametrize("words", [["runs", "--store"], ["runs", "--csv", "--store"], ["import"]])
+def test_a_file_that_is_named_and_does_not_exist_is_no_empty_run_log(said, tmp_path: Path, words):
+    code, out, err = said(*words, str(tmp_path / "typo.db"))
+    assert (code, out) == (2, "")
+    assert f"there is none at {tmp_path / 'typo.db'}" in err
+    assert not (tmp_path / "typo.db").exists()
+
+
+def test_cells_without_a_value_stay_empty_beside_texts(tmp_path: Path, capsys):
+    import pandas as pd
+
+    folder = tmp_path / "runs"
+    with runs.start(None, "train", Experiment(), folder) as first:
+        pass
+    with runs.start(None, "align", Experiment(), folder, first.id):
+        pass
+    path, words = tmp_path / "all.parquet", ["runs", "--columns", "parent", "--sort", "kind", "--runs", str(folder)]
+    assert cli.main([*words, "--parquet", str(path)]) == 0
+    table = pd.read_parquet(path)
+    assert [None if pd.isna(parent) else parent for parent in table["parent"]] == [first.id, None]
+    capsys.readouterr()
+    assert cli.main([*words, "--csv"]) == 0
+    assert capsys.readouterr().out.splitlines() == ["id,parent", f"{table.index[0]},{first.id}", f"{first.id},"]
 
 
 def test_a_table_of_runs_is_written_as_parquet(said, tmp_path: Path, monkeypatch):

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from ndg.commands.shared import near, output, say
+from ndg.commands.shared import check_log, near, output, say
 from ndg.errors import RunNotFoundError, StoreError, UserError
 from ndg.locations import Locations
 from ndg.runs import conditions
 from ndg.runs.log import Log
 from ndg.runs.record import RunRecord
+from ndg.runs.store import reason
 
 PAGES = ("report.html", "explorer.html", "report.pdf", "ndg.pdf", "ndg.html")
 """Files of a run that `ndg open` shows, best first."""
@@ -131,7 +132,7 @@ def to_sacred(options: Namespace, where: Locations) -> int:
             with closing(Sacred(options.sacred)) as sacred:
                 numbers = {record.id: sacred.put(record) for record in records}
         except Exception as error:
-            raise StoreError(f"{mask(options.sacred)} cannot be written: {mask(str(error))[:200]}") from error
+            raise StoreError(f"{mask(options.sacred)} cannot be written: {reason(error)}") from error
     return output(options, f"{len(numbers)} runs are in {mask(options.sacred)} for sacred and Omniboard", numbers)
 
 
@@ -145,6 +146,7 @@ def _copy(options: Namespace, where: Locations, uris: tuple[str, str]) -> int:
         runs.open(uris[1]) as target,
     ):
         ids = transfer.copy(source, target, query)
+        check_log(where, source, len(ids))
         return output(options, f"{len(ids)} runs of {source.uri} are in {target.uri}", ids)
 
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from ndg import terminal
 from ndg.commands import edit, queries
-from ndg.commands.shared import near, output, say
+from ndg.commands.shared import check_log, near, output, say
 from ndg.errors import RunNotFoundError, UserError
 from ndg.locations import Locations
+from ndg.progress import log as messages
 from ndg.runs import conditions
-from ndg.runs.log import NEWEST, Log
+from ndg.runs.log import LIST, NEWEST, Log
 from ndg.runs.record import RunRecord
 from ndg.runs.selection import Selection
 
@@ -27,25 +28,35 @@ def runs(options: Namespace, where: Locations) -> int:
     if options.condition[:1] == ["export"]:
         options.condition, options.uri = options.condition[1:], None
         return edit.export(options, where)
-    if options.limit < 1:
-        raise UserError(f"--limit is at least 1; got {options.limit}")
+    limit, sort, columns = options.limit, options.sort and queries.path(options.sort), options.columns
+    if limit is not None and limit < 1:
+        raise UserError(f"--limit is at least 1; got {limit}")
+    columns = columns and [path for path in map(queries.path, columns) if path != "_id"]  # the id stands first
     query = conditions.query(options.where, options.condition)
     with runs.open(where.store, local=where.runs) as log:
-        if options.parquet:
-            table = log.frame(query, options.sort or NEWEST, options.limit, options.columns)
-            say(near(queries.write_parquet(table, options.parquet)))
+        if options.parquet or (options.csv and not options.json):
+            table = log.frame(query, sort or NEWEST, limit, columns)
+            check_log(where, log, len(table))
+            named = [*(columns or ()), *Selection(query, sort).names]
+            queries.name_unknown(named, log.find(query if len(table) else None, limit=5, metrics=False))
+            say(near(queries.write_parquet(table, options.parquet)) if options.parquet else queries.csv(table))
             return 0
-        records = log.find(query, options.sort or NEWEST, options.limit, metrics=options.json)
-        paths = [*(options.columns or ()), *Selection(query, options.sort).names]
-        queries.name_unknown(paths, records or log.find(limit=5, metrics=False))
-    shape = terminal.size()
-    width, form = shape and shape[0], "csv" if options.csv else "md" if options.md else ""
-    if form and not options.json:
-        say(queries.text(records, queries.columns(options), form))
-        return 0
-    if options.columns or options.sort:
-        return output(options, queries.text(records, queries.columns(options), form, width), records)
-    return output(options, show.table(records, width=width), records)
+        records = log.find(query, sort or NEWEST, limit or LIST + 1, metrics=options.json)
+        check_log(where, log, len(records))
+        queries.name_unknown(
+            [*(columns or ()), *Selection(query, sort).names], records or log.find(limit=5, metrics=False)
+        )
+    if more := limit is None and len(records) > LIST:
+        records = records[:LIST]
+    width = None if options.md else terminal.width()
+    if columns or sort:
+        text = queries.text(records, queries.columns(columns, sort), options.md, width)
+    else:
+        text = queries.markdown(show.cells(records)) if options.md else show.table(records, width=width)
+    code = output(options, text, records)
+    if more:
+        messages.info("these are %d; there are more: --limit N, or --csv for all", LIST)
+    return code
 
 
 def compare(options: Namespace, where: Locations) -> int:
@@ -56,8 +67,7 @@ def compare(options: Namespace, where: Locations) -> int:
         raise UserError(f"two or more runs are compared; got {len(options.run)}; name another (`ndg runs` lists them)")
     with runs.open(where.store, local=where.runs) as log:
         records = [log.get(name) for name in options.run]
-    shape = terminal.size()
-    return output(options, queries.compared(records, shape and shape[0]), records)
+    return output(options, queries.compared(records, terminal.width(), options.all), records)
 
 
 def best(options: Namespace, where: Locations) -> int:
@@ -74,19 +84,22 @@ def best(options: Namespace, where: Locations) -> int:
 
 
 def show(options: Namespace, where: Locations) -> int:
-    """Show one run: on a terminal its chief figures, or all with --all."""
+    """Show the chief figures of a run, or all with --all."""
     from ndg import runs
     from ndg.runs import show
 
     with runs.open(where.store, local=where.runs) as log:
         record = log.get(options.run)
     shape = terminal.size()
-    if not options.json and (options.config or options.results is not None):
+    width = shape and shape[0]
+    if options.json:
+        return output(options, "", record)
+    if options.config or options.results is not None:
         section = "config" if options.config else ".".join(filter(None, ["results", options.results]))
-        return output(options, show.leaves(record, section, shape and shape[0]), record)
-    if options.json or options.all or shape is None:
-        return output(options, show.text(record, width=shape and shape[0]), record)
-    return output(options, show.screen(record, _figures(record, shape[0]), *shape), record)
+        return output(options, show.leaves(record, section, width), record)
+    if options.all:
+        return output(options, show.text(record, width=width), record)
+    return output(options, show.screen(record, _figures(record, width), *(shape or ())), record)
 
 
 def sync(options: Namespace, where: Locations) -> int:
@@ -99,7 +112,7 @@ def sync(options: Namespace, where: Locations) -> int:
     return output(options, text, taken)
 
 
-def _figures(record: RunRecord, width: int) -> str:
+def _figures(record: RunRecord, width: int | None) -> str:
     """The chief figures of an alignment or a scoring; none for other runs."""
     from ndg.report import findings, sections
 

@@ -16,11 +16,13 @@ from typing import Any
 from ndg import config, terminal
 from ndg.addresses import mask
 from ndg.config import Experiment
-from ndg.errors import ConfigError, UserError
+from ndg.errors import ConfigError, RunNotFoundError, UserError
 from ndg.escape import printable
 from ndg.literal import whole_number
 from ndg.locations import Locations
 from ndg.progress import log
+from ndg.runs.log import Log
+from ndg.runs.store import FILE
 
 OVERRIDE = re.compile(r"[a-z_]+(\.[a-z_]+)*=")
 STORE = re.compile(r"\s*store(\.\w+)?\s*=")
@@ -148,3 +150,10 @@ def fitted(result: Any) -> str:
 def near(path: Path) -> Path:
     """A path relative to the current folder where it lies below it."""
     return path.relative_to(Path.cwd()) if path.is_absolute() and path.is_relative_to(Path.cwd()) else path
+
+
+def check_log(where: Locations, log: Log, found: int) -> None:
+    """Raise RunNotFoundError for a file that was named and is not there."""
+    path = log.store.path
+    if not found and path is not None and not path.exists() and path != (where.runs / FILE).resolve():
+        raise RunNotFoundError(f"a run log that is read exists; there is none at {log.uri}; name another by --store")

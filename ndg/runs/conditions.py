@@ -44,7 +44,8 @@ def _condition(word: str) -> dict[str, Any]:
     if parts is None:
         raise UserError(f"a condition is KEY=VALUE, with = != > >= < <= or ~ (pattern); got {word!r}; as in kind=train")
     path, sign, value = parts.groups()
-    return {path.strip(): {OPERATORS[sign]: value if sign == "~" else _value(value)}}
+    path = path.strip()
+    return {"_id" if path == "id" else path: {OPERATORS[sign]: value if sign == "~" else _value(value)}}
 
 
 def _value(text: str) -> Any:

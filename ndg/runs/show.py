@@ -23,6 +23,8 @@ CHIEF = ("kind", "name", "status", "error", "parent", "started", "ended", "tags"
 """Facts on the first screen."""
 LINES = 30
 """Lines of a section that a notebook shows."""
+SCREEN = 40
+"""Lines of a screen in a file or a pipe."""
 HEADINGS = ("id", "kind", "name", "status", "age", "validation", "test", "aligned")
 
 
@@ -55,15 +57,20 @@ def rows(records: Iterable[RunRecord], now: datetime | None = None) -> list[Row]
     return [_row(record, known.get(record.get("parent") or "", record), now) for record in records]
 
 
+def cells(records: Iterable[RunRecord], now: datetime | None = None) -> list[tuple[str, ...]]:
+    """`HEADINGS`, and the texts of a row per record."""
+    return [HEADINGS, *(row.cells() for row in rows(records, now))]
+
+
 def table(records: Iterable[RunRecord], now: datetime | None = None, width: int | None = None) -> str:
     """The rows as an aligned text with headings.
 
     Where that is wider than `width`, runs are named by the ends of their ids, which tell kind and name.
     """
-    lines = [row.cells() for row in rows(records, now)]
+    heads, *lines = cells(records, now)
     if not lines:
         return "no runs"
-    whole = terminal.table([HEADINGS, *lines])
+    whole = terminal.table([heads, *lines])
     if width is None or max(map(len, whole.splitlines())) <= width:
         return whole
     short = [(id.split("-", 2)[-1], *others) for id, _, _, *others in lines]
@@ -77,17 +84,17 @@ def text(record: RunRecord, now: datetime | None = None, width: int | None = Non
     return "\n\n".join("\n  ".join([title, *lines]) for title, lines in blocks)
 
 
-def screen(record: RunRecord, figures: str, columns: int, lines: int, now: datetime | None = None) -> str:
-    """The chief facts and `figures` of a run, on one screen.
-
-    Without figures the first results.
+def screen(
+    record: RunRecord, figures: str, columns: int | None = None, lines: int = SCREEN, now: datetime | None = None
+) -> str:
+    """The chief facts and `figures` of a run, on one screen; without figures the first results.
 
     The last line says how many lines `--all` has.
     """
     facts = _facts(record, now, columns, CHIEF)
     if not figures:
-        leaves = flatten(record.get("results") or {})
-        figures = "\n".join(f"{path}  {_value(value)}"[:columns] for path, value in leaves)
+        leaves = [(path, _value(value)) for path, value in flatten(record.get("results") or {})]
+        figures = "\n".join(_columns(leaves[:lines], columns))
     shown = [record.id, *facts, "", *figures.splitlines()][: lines - 3]
     rest = len(text(record, now, columns).splitlines())
     return "\n".join([*shown, "", f"{rest} lines in all: ndg show {record.id.split('-', 2)[-1]} --all"])

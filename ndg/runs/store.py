@@ -153,7 +153,7 @@ class Store:
                 raise
             except Exception as error:
                 self.close()
-                raise StoreError(f"the run log {self.name} failed: {_reason(error)}; {self._remedy}") from error
+                raise StoreError(f"the run log {self.name} failed: {reason(error)}; {self._remedy}") from error
             except BaseException:  # an interrupt may come in the middle of a transaction
                 self.close()
                 raise
@@ -171,7 +171,10 @@ def embedded(uri: str) -> Store:
 
         return EmbeddedLink(path)
 
-    remedy = "check that it is a file of this toolkit in a folder that can be written, or name another with --store"
+    remedy = (
+        "check that it is a file of this toolkit in a folder that can be written, or name another with --store; a "
+        "damaged one is written anew from the folders of the runs: move it away, then `ndg sync`"
+    )
     return Store(str(named), connect, path, remedy)
 
 
@@ -199,8 +202,8 @@ def server(uri: str) -> Store:
         try:
             connect().close()
         except (ConfigurationError, ValueError) as error:
-            reason = re.split("[:'\"]", _reason(error))[0]  # the rest may quote the password
-            raise ConfigError(f"store.uri {name} is not a MongoDB URI: {reason}") from None
+            why = re.split("[:'\"]", reason(error))[0]  # the rest may quote the password
+            raise ConfigError(f"store.uri {name} is not a MongoDB URI: {why}") from None
     remedy = "check that the server runs and that the URI is right, or name another log with --store"
     return Store(name, connect, None, remedy, [partial(OPTIONS[word], address) for word in options])
 
@@ -273,7 +276,13 @@ def _changed(old: Document, change: Mapping[str, Any]) -> Document:
     return new
 
 
-def _reason(error: BaseException) -> str:
+_DRIVER = re.compile(r" \(configured timeouts|, Timeout: ")
+"""What follows the reason in a message of pymongo."""
+
+
+def reason(error: BaseException) -> str:
+    """The first line of a driver's message, without a password."""
     text = mask(str(error)).strip().splitlines()
     first = text[0] if text else type(error).__name__
+    first = _DRIVER.split(first)[0]
     return first if len(first) <= 200 else first[:199] + "…"
