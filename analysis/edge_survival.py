@@ -44,6 +44,7 @@ from ndg.workflows.counterfactual import train_on
 from ndg.workflows.subject import candidates
 from ndg.workflows.train import load
 
+CONFIGS = ("digits_mlp", "digits_cnn")
 ALPHA, ALPHAS = 10.0, (3.0, 5.0, 10.0, 20.0, 50.0)
 SETS = {"alone": "alone", "closure": "closure", REST: "closure without it"}
 HOW, VALUES = "closure", ("boolean", "mean", "resample")
@@ -257,12 +258,13 @@ def _figures(total: dict[str, int], group: Sequence[dict[str, Any]]) -> dict[str
 
 
 def chosen(
-    names: Sequence[str], configs: Sequence[str], seeds: Sequence[int], locations: Locations
+    names: Sequence[str], configs: Sequence[str] | None, seeds: Sequence[int], locations: Locations
 ) -> list[tuple[str, Path]]:
-    """Name and folder of the requested runs.
+    """Name and folder of the requested runs; without any, those of `CONFIGS`.
 
     Raises RunNotFoundError with the command to train one.
     """
+    configs = configs or (() if names else CONFIGS)
     folders = [(Path(name).name, Path(name)) for name in names if Path(name).is_dir()]
     with runs.open(locations.store, local=locations.runs) as log:
         records: list[RunRecord] = [named(log, name, "train") for name in names if not Path(name).is_dir()]
@@ -276,8 +278,6 @@ def chosen(
                         f"`ndg train {config} seed={seed}`"
                     )
                 records += newest
-    if not folders and not records:
-        raise RunNotFoundError("a trained network is needed; name runs, or --configs with --seeds")
     return folders + [(record.id, record.locate(locations.runs)) for record in records]
 
 
@@ -291,7 +291,7 @@ def opened(folder: Path, locations: Locations) -> Run:
 def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="edge_survival", description=__doc__.splitlines()[0])
     parser.add_argument("run", nargs="*", metavar="RUN", help="id or folder of a train run")
-    parser.add_argument("--configs", nargs="+", default=[], metavar="CONFIG")
+    parser.add_argument("--configs", nargs="+", metavar="CONFIG", help=f"default without RUN: {' '.join(CONFIGS)}")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N")
     parser.add_argument("--alphas", nargs="+", type=float, default=list(ALPHAS), metavar="ALPHA")
     parser.add_argument("--layers", nargs="+", default=[], metavar="PATH", help="the latent layer, then later ones")

@@ -22,7 +22,7 @@ from typing import Any
 
 from torch import nn
 
-from analysis.edge_survival import Run, chosen, opened
+from analysis.edge_survival import CONFIGS, Run, chosen, opened
 from ndg import atomic, executors
 from ndg.activations.batches import COMPUTE_BATCH
 from ndg.activations.sampling import subset
@@ -131,7 +131,7 @@ def tables(configs: Sequence[Boards]) -> list[Table]:
 def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="importance_scoreboard", description=__doc__.splitlines()[0])
     parser.add_argument("run", nargs="*", metavar="RUN", help="id or folder of a train run")
-    parser.add_argument("--configs", nargs="+", default=[], metavar="CONFIG")
+    parser.add_argument("--configs", nargs="+", metavar="CONFIG", help=f"default without RUN: {' '.join(CONFIGS)}")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N")
     parser.add_argument("--methods", nargs="+", default=[], metavar="METHOD", help="scores (default: all)")
     parser.add_argument("--layers", nargs="+", default=[], metavar="PATH", help="module paths or regular expressions")

@@ -164,7 +164,7 @@ def test_results_go_to_stdout_and_messages_to_stderr(aligned, capsys):
     assert main(["runs", *options, "--where", '{"results.trial.q.test.aligned": {"$gt": 1}}']) == 0
     assert "no runs" in capsys.readouterr().out
     assert main(["show", record.id, *options]) == 0
-    assert "results" in capsys.readouterr().out
+    assert "Q aligned" in capsys.readouterr().out
     assert main(["show", "last", *options, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["_id"]
 

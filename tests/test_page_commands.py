@@ -6,21 +6,26 @@ import re
 import shlex
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from analysis import efficiency_networks
 from examples import huggingface_folder
 from ndg import config, runs
 from ndg.causal.towards import FaithfulSettings
 from ndg.cli import main
 from ndg.data.samples import SAMPLES
+from ndg.rotation import equality
 from ndg.workflows.studies import causal, faithful
+from tests.scripts import run_module
 
 pytestmark = pytest.mark.slow
 
+Effort = equality.Effort
 ROOT = Path(__file__).parent.parent
 RUN_BY = {"gallery.md", "howto/pictures.md", "howto/report.md", "howto/run_log.md", "tutorial.md"}
 """Pages whose commands tests/test_docs_of_runs.py and tests/test_tutorial.py run."""
@@ -49,6 +54,28 @@ ELSEWHERE = {
     "ndg prune": "test_prune_command.py",
 }
 """Commands that a file of their own runs on small networks."""
+ANALYSIS = re.compile(r"python -m (analysis\.\w+)((?: [^`\n#|<>\[]*)?)(?=[`\n#|\[]|$)")
+ANALYSES = sorted({
+    (module, words.replace("--markdown", "").strip(" ."))
+    for path in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md"))
+    for module, words in ANALYSIS.findall(path.read_text(encoding="utf-8"))
+})  # fmt: skip
+QUICKER = {
+    "edge_survival": "--seeds 0 --alphas 2",
+    "importance_scoreboard": "--examples 8 --methods gndi magnitude --seeds 0",
+    "efficiency_validation": "--quick",
+    "efficiency_claims": "--quick --seeds 0",
+    "hierarchical_equality": "--quick --seeds 0 --decays 0.0001",
+    "fast_ablation": "--quick --configs digits_mlp --seeds 0 --draws 2",
+    "gndi_table": "--quick --configs digits_cnn",
+    "layer_table": "--quick --configs digits_mlp --seeds 0",
+    "filter_experiment": "--quick --top 1 2 --methods gndi --fit 8 --test 4",
+    "pruning_curves": "--quick --methods magnitude --shares 0.5",
+    "reproduce": "--smoke --only ndg_table_2 --configs digits_mlp",
+}
+"""Words that make an analysis small; they override those of the page."""
+ANALYSED = {"planted": "test_planted.py", "fitness_table": "test_analysis.py", "apoptosis_table": "test_analysis.py"}
+"""Analyses that a file of their own runs in small."""
 SMALL = {
     "data": {"limit": 200},
     "train": {"epochs": 2, "threads": 1, "batch_size": 16, "learning_rate": 0.02, "noise": 0.0, "shift": 0.0},
@@ -121,6 +148,9 @@ def quick(folder, monkeypatch):
     for name in ("HIDDEN", "FORCED"):
         monkeypatch.setattr(causal, name, causal.SetSettings(at_most=1, examples=30))
     monkeypatch.setattr(causal, "RARE", 0.25)
+    monkeypatch.setattr(equality, "Effort", lambda: Effort(300, 256, 1000, 100, 100, 20, 300))
+    few = partial(efficiency_networks.examples_of, limit=200)
+    monkeypatch.setattr(efficiency_networks, "examples_of", few)
     monkeypatch.setattr(faithful, "SETTINGS", FaithfulSettings(steps=2, rows=16, fit=400, pairs=100, examples=100))
 
 
@@ -154,6 +184,18 @@ def test_the_commands_of_a_page_run(page, quick, capsys):
         assert main(filled(command)) == 0, f"{command}\n{capsys.readouterr().err}"
 
 
+@pytest.mark.parametrize(
+    ("module", "words"), [(module, words) for module, words in ANALYSES if module.split(".")[1] not in ANALYSED]
+)
+def test_the_analyses_that_pages_name_run(module, words, quick, capsys, monkeypatch):
+    with runs.open("runs/ndg.db") as log:
+        trained = log.find({"kind": "train", "name": "digits_cnn"}, limit=1)[0]
+    words = words.replace("RUN", trained.id).replace("FOLDER", "journal")
+    status = run_module(module, [*words.split(), *QUICKER.get(module.split(".")[1], "").split()], monkeypatch)
+    assert status == 0, capsys.readouterr().err
+    assert capsys.readouterr().out
+
+
 def test_what_is_not_run_here_is_little():
     lines = [line for lines in PAGES.values() for line in lines]
     assert len(lines) > 90
@@ -162,3 +204,8 @@ def test_what_is_not_run_here_is_little():
         assert any(words in line for line in lines), words
     for words, file in ELSEWHERE.items():
         assert f'"{words.split()[-1]}"' in (ROOT / "tests" / file).read_text(), words
+    modules = {module.split(".")[1] for module, _ in ANALYSES}
+    assert {*QUICKER, *ANALYSED} <= modules
+    for module, file in ANALYSED.items():
+        text = (ROOT / "tests" / file).read_text()
+        assert re.search(rf"\b{module}\.main\(|\(\({module}, |, \({module}, ", text), module

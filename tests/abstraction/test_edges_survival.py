@@ -98,7 +98,7 @@ def test_what_is_not_there_is_said(tmp_path, capsys):
     assert survival.main(["--configs", "digits_mlp", "--seeds", "7", "--runs", str(tmp_path)]) == 2
     assert "no completed training of digits_mlp with seed 7; train it, as in `ndg train" in capsys.readouterr().err
     assert survival.main(["--runs", str(tmp_path)]) == 2
-    assert "name runs, or --configs with --seeds" in capsys.readouterr().err
+    assert "no completed training of digits_mlp with seed 0" in capsys.readouterr().err
     net = nn.Sequential(nn.Linear(3, 4), nn.Sigmoid(), nn.Linear(4, 2))
     net.latent_layer = "1"
     with pytest.raises(LayerError, match="must be followed by activations with one value per unit; got"):
