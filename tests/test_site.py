@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from html import unescape
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -83,6 +84,28 @@ def test_a_dead_link_is_noticed(tmp_path):
     for name, page in pages.items():
         (tmp_path / name).write_text(page)
     assert sorted(dead_links(pages, tmp_path)) == ["a.html: b.html#x", "a.html: c.html"]
+
+
+def folded(source: str, page: str) -> list[str]:
+    """Lines that stand as code in a Markdown text, in a block after an empty line, and not in the page."""
+    code = re.sub(r"<[^>]+>", "", " ".join(re.findall(r"<pre.*?</pre>", page, flags=re.DOTALL)))
+    known, missing, before = " ".join(unescape(code).split()), [], ""
+    for line in re.sub(r"^```.*?^```", "", source, flags=re.DOTALL | re.MULTILINE).splitlines():
+        inside = line.startswith("    ") and line.strip() and (not before.strip() or before == "block")
+        if inside and " ".join(line.split()) not in known:
+            missing.append(line)
+        before = "block" if inside else line
+    return missing
+
+
+def test_code_stands_as_code(site):
+    """Markdown takes an indented block after a list as text of the list."""
+    pages = site[0]
+    for path in (ROOT / "docs").rglob("*.md"):
+        name = path.relative_to(ROOT / "docs").with_suffix(".html").as_posix().replace("README", "index")
+        assert not folded(path.read_text(encoding="utf-8"), pages[name]), name
+    assert folded("1. a\n\n    ndg show &\n    b\n", "<p>ndg show &amp; b</p>") == ["    ndg show &", "    b"]
+    assert not folded("a\n\n    ndg show &\n", "<pre><code>ndg <b>show</b> &amp;</code></pre>")
 
 
 def test_pages_load_nothing_from_other_servers(site):
