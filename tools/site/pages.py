@@ -69,7 +69,7 @@ def _keys() -> str:
         "begins with `schema`, [the version of its keys](files.md).",
     ]
     section = None
-    for key in keys():
+    for key in sorted(keys(), key=lambda key: "." in key.key):
         if key.key in choices.CHOICES:
             key = key.with_choices(choices.names(key.key))
         name = key.key.partition(".")[0] if "." in key.key else "general"
