@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ndg.abstraction.verdict import better, larger, survives
 from ndg.report.sections import held_out, rate
 from ndg.report.tables import Column, Table
 from ndg.runs.record import RunRecord
-
-CONTROLS = ("random", "prototype_random", "prototype_surest")
-ORDERS = {"random": "any", "surest": "surest", "contrast": "contrast", "log_odds": "log odds"}
 
 
 def _columns(*names: str) -> dict[str, Column]:
@@ -92,14 +89,9 @@ def aligned(records: Sequence[RunRecord]) -> Table:
         "intervention": Column("trial", left=True),
         "aligned": Column("aligned [95 %]"),
         "prototype": Column("prototype"),
-        "order": Column("order", left=True),
         "better": Column("better", left=True),
-        "prototype_surest": Column("surest"),
-        "prototype_random": Column("any"),
         **_columns("random", "kept"),
         "set": Column("set", digits=1),
-        "changed": Column("changed", digits=1),
-        "prototype_changed": Column("prototype's", digits=1),
         "n": Column("n"),
     }
     rows = [row for record in records for row in _aligned(record)]
@@ -107,21 +99,15 @@ def aligned(records: Sequence[RunRecord]) -> Table:
     if not any(row["intervention"] for row in rows):  # graphs without a trial
         columns = {name: columns[name] for name in ("name", "rule", "accuracy", "implications", "precision")}
         return Table.of(title, columns, rows, note=f"{NOTE.partition('. ')[0]}.")
-    note = " ".join([NOTE, *dict.fromkeys(filter(None, map(_unimplied, records)))])
+    note = " ".join([NOTE, *_unimplied(records)])
     return Table.of(title, columns, rows, note=note)
 
 
-def _strongest(figures: dict[str, Any]) -> dict[str, Any]:
-    """Rate, order and changed neurons of the prototype that the graph is compared with."""
+def _prototype(figures: dict[str, Any]) -> float | None:
+    """Rate of the prototype that the graph is compared with."""
     control = figures.get("selectivity_control")
-    if control is None or not figures["neurons_set"]:
-        return {}
-    row = figures["controls"][control]
-    return {
-        "prototype": row["aligned"],
-        "order": _order(control),
-        "prototype_changed": row["neurons_changed"],
-    }
+    rate: float | None = figures["controls"][control]["aligned"] if control and figures["neurons_set"] else None
+    return rate
 
 
 def _better(figures: dict[str, Any]) -> str:
@@ -132,34 +118,27 @@ def _better(figures: dict[str, Any]) -> str:
     return "–" if beats is None else "no" if not beats else "yes, larger" if larger(figures) else "yes"
 
 
-def _order(control: str) -> str:
-    """Short name of a prototype control, such as `contrast, changed`."""
-    name = control.removeprefix("prototype_")
-    order = name.removesuffix("_changed")
-    return ORDERS.get(order, order) + (", changed" if order != name else "")
-
-
-def _unimplied(record: RunRecord) -> str:
-    """Sentence about the classes that no literal implies."""
-    splits = record.figure("results.trial.q") or {}
-    count = max((len(figures["no_ancestors"]) for figures in splits.values()), default=0)
-    some = f"no literal implies {count} of {record.figure('results.data.classes')} classes"
-    return f"{record['name']}: {some}; for these Q equals G.2." if count else ""
+def _unimplied(records: Sequence[RunRecord]) -> Iterator[str]:
+    """Sentences about the classes that no literal implies."""
+    names: dict[str, dict[str, None]] = {}
+    for record in records:
+        splits = record.figure("results.trial.q") or {}
+        if count := max((len(figures["no_ancestors"]) for figures in splits.values()), default=0):
+            some = f"{count} of {record.figure('results.data.classes')} classes"
+            names.setdefault(some, {})[record["name"]] = None
+    for some, of in names.items():
+        yield f"{', '.join(of)}: no literal implies {some}; for these Q equals G.2."
 
 
 NOTE = (
-    "precision: mean precision of the implications on examples that they were not mined from. n: correctly classified "
-    "examples. aligned: share of the n whose prediction becomes a drawn other class when the neurons named by the "
-    "graph are set (set: how many; changed: how many had the other value). prototype: the strongest class prototype, "
-    "chosen on validation, which sets neurons to the usual booleans of that class without using the graph's edges "
-    "(prototype's: how many changed). order: its neurons, as many as the graph sets, or (changed) until as many "
-    "change: surest, those whose booleans are the most probable given the class; contrast and log odds, those whose "
-    "share of on differs most between the class and the other examples; any, random ones. better: whether the 95 % "
-    "interval of the difference to it lies above 0, and p < .05 after Holm's correction for the interventions; larger: "
-    "the graph changes over 1.1 times as many neurons. surest, any: these prototypes at equal size. random: as many "
-    "random booleans. "
-    "kept: share still correct when the layer is binarised and nothing is set; below trial.kept_at_least there is "
-    "no verdict, as binarising alone changes the network."
+    "precision: mean precision of the implications on examples that they were not mined from. aligned: share of the n "
+    "correctly classified examples whose prediction becomes a drawn other class when the neurons that the graph names "
+    "are set (set: how many). prototype: the same with the strongest class prototype, chosen on validation, which sets "
+    "neurons to the usual booleans of that class and uses no edge. random: with as many random booleans. better: "
+    "whether the 95 % interval of the difference to the prototype lies above 0, and p < .05 after Holm's correction "
+    "for the interventions; larger: the graph changes over 1.1 times as many neurons. kept: share still correct when "
+    "the layer is binarised and nothing is set; below trial.kept_at_least there is no verdict. The report of a run "
+    "has every control."
 )
 
 
@@ -190,18 +169,17 @@ def _aligned(record: RunRecord) -> list[dict[str, Any]]:
     for trial in results["trial"].values():
         split = "test" if "test" in trial else next(iter(trial))
         figures, controls = trial[split], trial[split]["controls"]
-        rates = {"aligned": rate(figures, "aligned"), **{name: controls[name]["aligned"] for name in CONTROLS}}
+        rates = {"aligned": rate(figures, "aligned"), "random": controls["random"]["aligned"]}
         rows.append(
             (dict.fromkeys(network(split), "") if rows else network(split))
             | {
                 "intervention": figures["intervention"],
                 "split": figures["split"],
                 **(rates if figures["neurons_set"] else {}),
-                **_strongest(figures),
+                "prototype": _prototype(figures),
                 "better": _better(figures),
                 "kept": controls["binarise"]["unchanged"],
                 "set": figures["neurons_set"],
-                "changed": figures["neurons_changed"],
                 "n": figures["n"],
             }
         )
