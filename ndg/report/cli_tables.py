@@ -133,13 +133,13 @@ def _unimplied(records: Sequence[RunRecord]) -> Iterator[str]:
 NOTE = (
     "precision: mean precision of the implications on examples that they were not mined from. aligned: share of the n "
     "correctly classified examples whose prediction becomes a drawn other class when the neurons that the graph names "
-    "are set (set: how many). trial: G.2, what the drawn class implies; G.1, that and the negation of what the true class "
-    "implies; Q, what implies the drawn class, and all that follows. prototype: the same with the strongest class prototype, chosen on validation, which sets "
-    "neurons to the usual booleans of that class and uses no edge. random: with as many random booleans. better: "
-    "whether the 95 % interval of the difference to the prototype lies above 0, and p < .05 after Holm's correction "
-    "for the interventions; larger: the graph changes over 1.1 times as many neurons. kept: share still correct when "
-    "the layer is binarised and nothing is set; below trial.kept_at_least there is no verdict. The report of a run "
-    "has every control."
+    "are set (set: how many). trial: G.2, what the drawn class implies; G.1, that and the negation of what the true "
+    "class implies; Q, what implies the drawn class, and all that follows. prototype: the same with the strongest "
+    "class prototype, chosen on validation, which sets neurons to the usual booleans of that class and uses no edge. "
+    "random: with as many random booleans. better: whether the 95 % interval of the difference to the prototype lies "
+    "above 0, and p < .05 after Holm's correction for the interventions; larger: the graph changes over 1.1 times as "
+    "many neurons. kept: share still correct when the layer is binarised and nothing is set; below "
+    "trial.kept_at_least there is no verdict. The report of a run has every control."
 )
 
 
