@@ -137,9 +137,9 @@ def survive(record: Document) -> Answer | None:
             return Answer(question, OPEN, f"No edge could be forced on at least {edges['least']} {split} examples.")
         alone = survived["alone"]
         low, high = wilson(alone, tested)
-        sentence = f"{alone:,} of {tested:,} ({alone / tested:.3f} [{low:.3f}, {high:.3f}])"
+        sentence = f"{alone:,} of {tested:,} edges ({alone / tested:.3f} [{low:.3f}, {high:.3f}])"
         if "rest" in survived:
-            sentence += f"; what the antecedent implies, forced without it: {survived['rest']:,}"
+            sentence += f"; control, all that the antecedent implies but not itself forced: {survived['rest']:,}"
         if edges.get("rule", ANTECEDENT_FALSE) == ANTECEDENT_FALSE:
             sentence += "; judged on all examples without the antecedent, which base rates inflate"
         verdict = YES if alone / tested >= MOST else PARTLY if alone else NO

@@ -64,14 +64,14 @@ def page(report: Report) -> str:
     record = report.record
     tables = {name: (title, _tables(members)) for name, title, members in contents(report)}
     parts = {
-        "summary": ("In words", _words(report)),
-        "picture": ("The picture", _explorer(report) + _pictures(report.pictures)),
+        "picture": ("The picture", _what(record) + _explorer(report) + _pictures(report.pictures)),
         "seen": ("What neurons see", _seen(report.seen)),
         "plots": ("Curves and plots", "".join(map(_plot, report.plots))),
         "trial": tables.pop("trial"),
         "curves": ("Alignment curves", _curves(record)),
         **tables,
         "rules": ("The graph in sentences", _folded("the most precise rules", report.rules)),
+        "summary": ("In words", _words(report)),
         "believe": ("What to believe", _believe(record)),
         "config": ("How to reproduce it", reproduce(record, report.config)),
     }
@@ -169,8 +169,12 @@ def facts(record: Mapping[str, Any]) -> str:
 
 def _words(report: Report) -> str:
     sentences = [*findings.says(report.record), *report.words]
-    says = "".join(f"<p class=verdict>{escape(sentence)}</p>" for sentence in sentences)
-    return (f"<p>{escape(findings.WHAT)}</p>" if sections.results(report.record, "graph") else "") + says
+    return "".join(f"<p class=verdict>{escape(sentence)}</p>" for sentence in sentences)
+
+
+def _what(record: Mapping[str, Any]) -> str:
+    """What a graph is, for a record that has one."""
+    return f"<p>{escape(findings.WHAT)}</p>" if sections.results(record, "graph") else ""
 
 
 def _believe(record: Mapping[str, Any]) -> str:

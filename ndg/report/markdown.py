@@ -10,7 +10,7 @@ from ndg.report.html import Report, contents, provenance
 
 
 def text(report: Report) -> str:
-    """Markdown of a report: verdict, figures, sentences, tables, cautions, origin."""
+    """Markdown of a report: verdict, figures, tables, sentences, cautions, origin."""
     record, parts = report.record, [f"# {one_line(report.title)}"]
 
     def section(title: str, *blocks: str) -> None:
@@ -23,10 +23,10 @@ def text(report: Report) -> str:
         for name, value, remark in findings.headline(record)
     )
     section("The verdict", "\n".join(says), "\n".join(cards))
-    section("In words", *(one_line(sentence) for sentence in [*findings.says(record), *report.words]))
     for _, title, tables in contents(report):
         section(title, *(f"### {one_line(table.title)}\n\n{table.markdown()}" for table in tables))
     section("The graph in sentences", _code(report.rules))
+    section("In words", *(one_line(sentence) for sentence in [*findings.says(record), *report.words]))
     own = "\n".join(f"- {one_line(sentence)}" for sentence in [*cautions(record), *findings.LIMITS])
     section("What to believe", own)
     facts = "\n".join(f"- {name}: {one_line(value)}" for name, value in provenance(record).items())

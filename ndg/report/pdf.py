@@ -79,6 +79,13 @@ def _lines(report: Report) -> Iterator[Line]:
     yield _blank()
     for name, value, remark in findings.headline(record):
         yield from _wrapped("text", f"{name}: {value}" + (f" ({remark})" if remark else ""), 105, "    ")
+    for _, title, tables in contents(report):
+        if tables:
+            yield from _head(title)
+        for table in tables:
+            for line in table.text(width=135, fit=True).splitlines():
+                yield "small", "DejaVu Sans Mono", INK, line
+            yield _blank()
     for title, sentences in (
         ("In words", [*findings.says(record), *report.words]),
         ("What to believe", [*cautions(record), *findings.LIMITS]),
@@ -87,13 +94,6 @@ def _lines(report: Report) -> Iterator[Line]:
             yield from _head(title)
         for sentence in sentences:
             yield from _wrapped("text", f"· {sentence}", 105)
-    for _, title, tables in contents(report):
-        if tables:
-            yield from _head(title)
-        for table in tables:
-            for line in table.text(width=135, fit=True).splitlines():
-                yield "small", "DejaVu Sans Mono", INK, line
-            yield _blank()
     yield from _head("How to reproduce it")
     for name, value in {"command": str(record.get("command") or "–"), **provenance(record)}.items():
         yield from _wrapped("small", f"{name}: {value}", 150)

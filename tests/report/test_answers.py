@@ -53,8 +53,8 @@ def test_every_question_has_one_answer_with_figure_and_control(whole):
         "a guess has 0.250",
         "when mined",
         "than with the strongest class prototype",
-        "30 of 40 (0.750 [",
-        "forced without it: 1",
+        "30 of 40 edges (0.750 [",
+        "control, all that the antecedent implies but not itself forced: 1",
     ):
         assert figure in words
     assert "5.0 points [4.0, 6.0] more than the best control without intervention (prototype, naive Bayes)" in words

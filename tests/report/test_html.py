@@ -7,7 +7,7 @@ import pytest
 
 from ndg import atomic
 from ndg.errors import OutputError
-from ndg.report import findings, html
+from ndg.report import findings, html, markdown, pdf
 from ndg.report.html import Picture, Report
 from ndg.report.render import Look, svg
 
@@ -76,6 +76,14 @@ def test_the_report_holds_every_part(report, planted):
     assert "seed: 7" in text
     assert "second:1" in text
     assert "-2.0000" in text
+
+
+def test_pictures_and_tables_come_before_the_sentences(report):
+    heads = re.findall(r"<h2>(.*?)</h2>", html.page(report))
+    places = [heads.index(head) for head in ("The picture", "The trial", "In words", "What to believe")]
+    assert places == sorted(places)
+    for words in (markdown.text(report), "\n".join(line for *_, line in pdf._lines(report))):
+        assert words.index("The trial") < words.index("In words") < words.index("What to believe")
 
 
 def test_the_footer_says_where_the_run_came_from(report, planted):
