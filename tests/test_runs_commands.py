@@ -11,9 +11,9 @@ from types import SimpleNamespace
 import pytest
 
 from ndg import cli, runs
-from ndg.commands.queries import LONGEST
 from ndg.config import Experiment, Train
 from ndg.runs.log import LIST
+from ndg.runs.show import LONGEST
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +97,22 @@ def test_a_comparison_shows_differences_of_configs_first(said, root: Path):
     assert "config.train.epochs" in config
     assert "config.train.optimizer" not in config
     assert "results.train.test_accuracy" in results
+
+
+def test_a_run_without_chief_figures_shows_its_verdict(tmp_path: Path, capsys):
+    agreement = {"agreement_low": 0.995, "agreement_high": 1.0, "n": 900}
+    networks = [
+        {"network": "original", "parameters": 100, "accuracy_low": 0.9, "agreement": 1.0, **agreement},
+        {"network": "compressed", "parameters": 40, "accuracy_low": 0.9, "agreement": 0.999, **agreement},
+        {"network": "random", "parameters": 40, "accuracy_low": 0.8, "agreement": 0.87, **agreement},
+    ]
+    with runs.start(None, "compress", Experiment(), tmp_path) as run:
+        run.result("compress", {"networks": networks})
+    assert cli.main(["show", "last", "--runs", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "What can be removed? ✓ yes: 60 % of the parameters: 0.9990 [0.9950, 1.0000] of 900" in out
+    assert "networks" not in out
+    assert max(map(len, out.splitlines())) <= 120
 
 
 def test_of_many_differing_results_a_comparison_shows_the_chief_ones(tmp_path: Path, capsys):

@@ -15,7 +15,7 @@ from ndg.progress import log
 from ndg.runs.matching import MISSING, values
 from ndg.runs.plain import stored_path
 from ndg.runs.record import RunRecord
-from ndg.runs.show import differences, flatten
+from ndg.runs.show import cut, differences, flatten
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,8 +24,6 @@ COLUMNS = ("kind", "name", "status")
 ABSENT = "–"
 MOST = 30
 """Differing results above which a comparison shows the chief figures."""
-LONGEST = 60
-"""Characters of a value in a comparison."""
 
 
 def path(word: str) -> str:
@@ -100,7 +98,7 @@ def compared(records: Sequence[RunRecord], width: int | None = None, whole: bool
     """
     blocks = []
     for section in ("config", "results"):
-        lines = [[path, *(_cut(_cell(value)) for value in values)] for path, *values in differences(records, section)]
+        lines = [[path, *(cut(_cell(value)) for value in values)] for path, *values in differences(records, section)]
         more = ""
         if section == "results" and len(lines) > MOST and not whole:
             more = f"\n\n{len(lines)} results differ; --all shows each"
@@ -120,10 +118,6 @@ def _chief(records: Sequence[RunRecord]) -> list[list[str]]:
     ]
     names = dict.fromkeys(name for figures in of_runs for name in figures)
     return [[name, *(figures.get(name, ABSENT) for figures in of_runs)] for name in names]
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def _cell(value: Any, short: bool = True) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from argparse import Namespace
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from ndg.runs.log import LIST, NEWEST, Log
 from ndg.runs.record import RunRecord
 from ndg.runs.selection import Selection
 
+WIDE = 120
+"""Characters of a sentence's line in a file or a pipe."""
 GRAPHS = {"align": None, "score": "results.annotated", "edges": None, "causal": "results.causal.causal_graph"}
 """Kinds of runs that leave a graph, and the result without which one did not."""
 
@@ -113,11 +116,14 @@ def sync(options: Namespace, where: Locations) -> int:
 
 
 def _figures(record: RunRecord, width: int | None) -> str:
-    """The chief figures of an alignment or a scoring; none for other runs."""
+    """The chief figures of an alignment or a scoring, or the verdict of another run, if it has one."""
     from ndg.report import findings, sections
+    from ndg.report.answers import answers
 
     if headline := findings.headline(record):
         return terminal.table(headline, width=width)
+    if said := answers(record):
+        return "\n".join(textwrap.fill(f"{one.question} {one.sign}: {one.sentence}", width or WIDE) for one in said)
     return "\n".join(table.text(width=width, fit=True) for table in sections.scores(record))
 
 

@@ -23,6 +23,8 @@ CHIEF = ("kind", "name", "status", "error", "parent", "started", "ended", "tags"
 """Facts on the first screen."""
 LINES = 30
 """Lines of a section that a notebook shows."""
+LONGEST = 60
+"""Characters of a value on a screen."""
 SCREEN = 40
 """Lines of a screen in a file or a pipe."""
 HEADINGS = ("id", "kind", "name", "status", "age", "validation", "test", "aligned")
@@ -93,7 +95,7 @@ def screen(
     """
     facts = _facts(record, now, columns, CHIEF)
     if not figures:
-        leaves = [(path, _value(value)) for path, value in flatten(record.get("results") or {})]
+        leaves = [(path, cut(_value(value))) for path, value in flatten(record.get("results") or {})]
         figures = "\n".join(_columns(leaves[:lines], columns))
     shown = [record.id, *facts, "", *figures.splitlines()][: lines - 3]
     rest = len(text(record, now, columns).splitlines())
@@ -228,6 +230,11 @@ def _columns(lines: Sequence[Sequence[str]], width: int | None = None) -> list[s
 
 def _fraction(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) else None
+
+
+def cut(text: str) -> str:
+    """The text, or its first `LONGEST` characters."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def _value(value: Any) -> str:
