@@ -107,6 +107,7 @@ def test_a_run_without_chief_figures_shows_its_verdict(tmp_path: Path, capsys):
         {"network": "random", "parameters": 40, "accuracy_low": 0.8, "agreement": 0.87, **agreement},
     ]
     with runs.start(None, "compress", Experiment(), tmp_path) as run:
+        run.result("data", {"classes": 4, "commonest": {"test": 0.25}})
         run.result("compress", {"networks": networks})
     assert cli.main(["show", "last", "--runs", str(tmp_path)]) == 0
     out = capsys.readouterr().out
