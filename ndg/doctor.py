@@ -20,11 +20,20 @@ OPTIONAL = ("ray", "pymongo", "transformers", "matplotlib", "pyarrow")
 
 @dataclass(frozen=True)
 class Finding:
-    """Result of one check; a `remedy` means that it failed."""
+    """Result of one check.
+
+    A `remedy` means that it failed; what is not `there` is optional.
+    """
 
     name: str
     state: str
     remedy: str = ""
+    there: bool = True
+
+    @property
+    def mark(self) -> str:
+        """`ok`, `!!` for a failure, `–` for what is not there."""
+        return "!!" if self.remedy else "ok" if self.there else "– "
 
 
 def examine(locations: Locations) -> list[Finding]:
@@ -51,7 +60,8 @@ def _package(name: str) -> Finding:
         return Finding(name, version(name))
     except PackageNotFoundError:
         if name in OPTIONAL:
-            return Finding(name, f"not installed; pip install '{DISTRIBUTION}[{EXTRAS[name]}]' if you need it")
+            way = f"not installed; pip install '{DISTRIBUTION}[{EXTRAS[name]}]' if you need it"
+            return Finding(name, way, there=False)
         return Finding(name, "not installed", "pip install -r requirements.lock (or `make`) installs every package")
 
 
@@ -125,6 +135,7 @@ def _data(locations: Locations) -> list[Finding]:
     findings = []
     for name, settings in {experiment.data.name: experiment.data for experiment in experiments}.items():
         way = f"`ndg data get {name}`" if SOURCES[name].files else f"`ndg data list {name}` says how to get it"
-        state = "available" if data.absent(settings) is None else f"missing; {way}, or set data.dir (NDG_DATA)"
-        findings.append(Finding(f"data set {name}", state))
+        there = data.absent(settings) is None
+        state = "available" if there else f"missing; {way}, or set data.dir (NDG_DATA)"
+        findings.append(Finding(f"data set {name}", state, there=there))
     return findings

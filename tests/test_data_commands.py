@@ -11,7 +11,7 @@ import pytest
 from ndg.cli import main
 from ndg.data import DATASETS
 from ndg.data.sources import SOURCES, File, Source
-from ndg.doctor import _data
+from ndg.doctor import Finding, _data
 from ndg.locations import Locations
 from tests.data import fixtures
 from tests.data.server import served
@@ -98,6 +98,12 @@ def test_a_mistake_is_told_before_anything_is_fetched(shelf, capsys, arguments, 
     assert main(["data", *arguments]) == 2
     assert message in capsys.readouterr().err
     assert shelf.requests == []
+
+
+def test_the_doctor_marks_what_fails_and_what_is_not_there():
+    marks = [Finding("a", "1.0").mark, Finding("a", "broken", "get it").mark, Finding("a", "none", there=False).mark]
+    assert marks == ["ok", "!!", "– "]
+    assert {finding.mark for finding in _data(Locations.choose()) if finding.state.startswith("missing")} == {"– "}
 
 
 def test_the_doctor_says_how_to_get_what_is_missing():

@@ -95,7 +95,7 @@ def doctor(options: Namespace, where: Locations) -> int:
 
     findings = examine(where)
     for finding in findings:
-        say(fitted(f"{'!!' if finding.remedy else 'ok'}  {finding.name:22} {finding.state}"))
+        say(fitted(f"{finding.mark}  {finding.name:22} {finding.state}"))
         if finding.remedy:
             say(fitted(f"    {finding.remedy}"))
     return int(any(finding.remedy for finding in findings))
