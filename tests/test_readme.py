@@ -7,6 +7,7 @@ import os
 import re
 import runpy
 import shlex
+import sys
 import tarfile
 from collections import OrderedDict
 from pathlib import Path
@@ -145,6 +146,7 @@ def test_every_analysis_parses_its_arguments(name, line, monkeypatch):
 
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", stop)
     monkeypatch.setattr("sys.argv", words)
+    monkeypatch.delitem(sys.modules, words[0], raising=False)  # Python warns of modules that run a second time
     with pytest.raises(ParsedError):
         runpy.run_module(words[0], run_name="__main__")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
@@ -77,5 +76,5 @@ def _text(array: np.ndarray) -> str:
 def _array(text: str) -> np.ndarray:
     try:
         return np.frombuffer(zlib.decompress(b64decode(text, validate=True)), "<i8")
-    except (binascii.Error, zlib.error) as error:
+    except (ValueError, zlib.error) as error:
         raise ValueError(f"packed counts are compressed 64-bit integers as base64: {error}") from error
