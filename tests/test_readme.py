@@ -132,6 +132,19 @@ def test_the_program_understands_every_command(name, line):
                 assert word in config.configs()
 
 
+def test_the_program_understands_the_commands_inside_sentences():
+    """Those that name a whole command; three only name an option, or the command itself."""
+    found = []
+    for page in PAGES.values():
+        found += re.findall(r"(?<!`)`((?:ndg|python (?:align|train_models)\.py) [^`]+)`", page)
+    assert len(found) > 50
+    for text in found:
+        if text in ("ndg COMMAND --help", "ndg diff --raw-csv", "ndg explain"):
+            continue
+        words = shlex.split(re.sub(r"[\[\]]", "", text).replace("python align.py", "ndg align"))
+        parser.parse("ndg", words[1:] if words[0] == "ndg" else ["train", *words[2:]])
+
+
 class ParsedError(Exception):
     """Raised instead of running a script whose arguments parse."""
 
