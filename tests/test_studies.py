@@ -281,6 +281,8 @@ def test_causal_leaves_the_accuracy_of_votes_sets_and_certificates(home, capsys,
     page = (Path(record["folder"]) / "report.html").read_text()
     assert "interchange accuracy of votes of latent" in page
     assert '<section id="picture">' in page
+    assert "<iframe class=explorer" in page
+    assert (Path(record["folder"]) / "explorer.html").is_file()
     graph = NDG.load(f"{record['folder']}/ndg.json")
     assert [votes.layer for votes in graph.votes] == ["latent", "decoder.fc1"]
     assert len(graph.conjunctions) == sum(row["survives"] == "True" for row in rows_of(record, "hidden_sets.csv"))

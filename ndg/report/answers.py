@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,12 @@ MOST = 0.5
 SAME = 0.99
 """Lower end of the interval of the agreement from which on units can be removed; down to `NEAR` it is partly."""
 NEAR = 0.95
+ASKED = (
+    "Is the network accurate?", "Do the implications hold on held-out data?",
+    "Does the graph beat the class prototype?", "How many edges survive when they are forced?",
+    "What does the causal graph predict?", "What can be removed?",
+)  # fmt: skip
+"""All questions, in the order in which every report asks them."""
 WITHOUT_INTERVENTION = (
     "constant base", "constant source", "prototype, Hamming", "prototype, naive Bayes", "votes of plain examples",
     "mean-gradient votes",
@@ -56,6 +62,18 @@ class Answer:
 def answers(record: Document) -> list[Answer]:
     """Answers that the document of a run allows, in a fixed order."""
     return [answer for ask in QUESTIONS if (answer := ask(record)) is not None]
+
+
+def by_question(records: Sequence[Document]) -> dict[str, list[Answer | None]]:
+    """Answers of each run to the questions that some run answers, in the order of `ASKED`."""
+    said = [{answer.question: answer for answer in answers(record)} for record in records]
+    return {question: [own.get(question) for own in said] for question in ASKED if any(question in own for own in said)}
+
+
+def unanswered(record: Document) -> list[str]:
+    """Questions that the run did not measure, in the order of `ASKED`."""
+    said = {answer.question for answer in answers(record)}
+    return [question for question in ASKED if question not in said]
 
 
 def guess(record: Document) -> float | None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import unescape
 from pathlib import Path
 from typing import Any
 
 from ndg.escape import html as escape
 from ndg.graph.ndg import NDG
 from ndg.report import findings, importance_tables, sections, trial_sections
-from ndg.report.answers import answers
+from ndg.report.answers import answers, unanswered
 from ndg.report.captions import flat
 from ndg.report.cautions import cautions
+from ndg.report.explorer.page import NAME as EXPLORER
 from ndg.report.explorer.page import allowed
 from ndg.report.tables import Table
 from ndg.stimuli.result import Examples
@@ -64,7 +66,10 @@ def page(report: Report) -> str:
     record = report.record
     tables = {name: (title, _tables(members)) for name, title, members in contents(report)}
     parts = {
-        "picture": ("The picture", _what(record) + _explorer(report) + _pictures(report.pictures)),
+        "picture": (
+            "The picture",
+            _what(record) + _explorer(report.explorer, report.explorer_page) + _pictures(report.pictures),
+        ),
         "seen": ("What neurons see", _seen(report.seen)),
         "plots": ("Curves and plots", "".join(map(_plot, report.plots))),
         "trial": tables.pop("trial"),
@@ -75,7 +80,7 @@ def page(report: Report) -> str:
         "believe": ("What to believe", _believe(record)),
         "config": ("How to reproduce it", reproduce(record, report.config)),
     }
-    return _document(report.title, record, parts, policy=_policy(report))
+    return _document(report.title, record, parts, policy=_policy(report.explorer_page, report.seen))
 
 
 def contents(report: Report) -> list[tuple[str, str, list[Table]]]:
@@ -104,22 +109,23 @@ def study_page(
     *,
     pictures: Sequence[Picture] = (),
     graphs: Sequence[Picture] = (),
+    explorer_page: str = "",
 ) -> str:
     """HTML text of the page of a study.
 
-    It has sentences, graphs, pictures with ids of their own, tables and the config.
+    It has sentences, graphs, an explorer, pictures with ids of their own, tables and the config.
     """
     sentences = [line for text in words for line in text.splitlines() if line]
     says = "".join(f"<p class=verdict>{escape(sentence)}</p>" for sentence in sentences)
     parts = {
         "summary": ("In words", says),
-        "picture": ("The picture", _pictures(graphs)),
+        "picture": ("The picture", _explorer(EXPLORER if explorer_page else "", explorer_page) + _pictures(graphs)),
         "pictures": ("Pictures", "".join(map(_plot, pictures))),
         "tables": ("The figures", _tables(tables)),
         "believe": ("What to believe", _believe(record) if cautions(record) else ""),
         "config": ("How to reproduce it", reproduce(record, config)),
     }
-    return _document(title, record, parts, "wide")
+    return _document(title, record, parts, "wide", _policy(explorer_page))
 
 
 def _document(
@@ -127,7 +133,9 @@ def _document(
 ) -> str:
     """HTML text of the verdict and of each other part of one run."""
     says = "".join(answer.html() for answer in answers(record))
-    verdict = ("The verdict", (says and f"<dl class=answers>{says}</dl>") + facts(record))
+    missing = f"<p class=note>Not measured in this run: {escape(' '.join(unanswered(record)))}</p>"
+    said = says and f"<dl class=answers>{says}</dl>" + missing * bool(unanswered(record))
+    verdict = ("The verdict", said + facts(record))
     shown = (record.get("name"), record.get("_id"), str(record.get("started") or "")[:10], record.get("status"))
     kicker = " · ".join(str(item) for item in shown if item)
     return document(title, {"verdict": verdict, **parts}, kicker, _footer(record), kind, policy)
@@ -194,11 +202,11 @@ def reproduce(record: Mapping[str, Any], config: str) -> str:
     return steps + _folded("the resolved config; save it to a file to run it again", config)
 
 
-def _policy(report: Report) -> str:
+def _policy(explorer_page: str, seen: Sequence[Examples] = ()) -> str:
     """Content security policy: the script of the explorer and pictures in the page, where there are any."""
-    if report.explorer_page:
+    if explorer_page:
         return f"{POLICY}; {allowed()}"
-    return f"{POLICY}; img-src data:" if report.seen else POLICY
+    return f"{POLICY}; img-src data:" if seen else POLICY
 
 
 def _seen(seen: Sequence[Examples]) -> str:
@@ -222,17 +230,14 @@ def _seen(seen: Sequence[Examples]) -> str:
     return "".join(parts)
 
 
-def _explorer(report: Report) -> str:
+def _explorer(file: str, text: str) -> str:
     """Link to the explorer, which is part of the report up to `EMBEDDED` characters."""
-    if not report.explorer and not report.explorer_page:
+    if not file and not text:
         return ""
-    link = f'<a href="{escape(report.explorer)}">Explore the graph</a>' if report.explorer else "Explore the graph"
+    link = f'<a href="{escape(file)}">Explore the graph</a>' if file else "Explore the graph"
     frame = ""
-    if 0 < len(report.explorer_page) <= EMBEDDED:
-        frame = (
-            f'<iframe class=explorer title="Explorer" sandbox="allow-scripts" srcdoc="{escape(report.explorer_page)}">'
-        )
-        frame += "</iframe>"
+    if 0 < len(text) <= EMBEDDED:
+        frame = f'<iframe class=explorer title="Explorer" sandbox="allow-scripts" srcdoc="{escape(text)}"></iframe>'
     return f"<p>{link}: search, zoom, and light up what follows from a literal.</p>{frame}"
 
 
@@ -240,9 +245,10 @@ def _pictures(pictures: Sequence[Picture]) -> str:
     """Pictures of which all but the first are folded."""
     shown = []
     for place, picture in enumerate(pictures):
-        (svg, width), caption = inline(picture.svg, f"p{place}-"), escape(picture.caption)
+        (svg, width), caption = inline(without(picture.svg, picture.caption), f"p{place}-"), escape(picture.caption)
+        above = "" if place else f"<figcaption class=long>{caption}</figcaption>"  # else the summary says it
         figure = (
-            f'<figure style="--natural:{width:.0f}pt"><figcaption class=long>{caption}</figcaption>'
+            f'<figure style="--natural:{width:.0f}pt">{above}'
             f'<input class=zoom type=checkbox id="zoom{place}">'
             f'<label for="zoom{place}">natural size, scroll to explore</label>'
             f'<div class=picture role=img aria-label="{caption}">{svg}</div></figure>'
@@ -255,6 +261,22 @@ def _plot(picture: Picture) -> str:
     """A figure whose ids are unique already."""
     svg = picture.svg[picture.svg.index("<svg") :]
     return f"<figure><figcaption>{escape(picture.caption)}</figcaption><div class=scroll>{svg}</div></figure>"
+
+
+def without(svg: str, caption: str) -> str:
+    """SVG text without the lines of text that make up a caption, if it contains all of them."""
+    rest = " ".join(caption.split())
+
+    def kept(match: re.Match[str]) -> str:
+        nonlocal rest
+        line = " ".join(unescape(match[1]).split())
+        if not line or not rest.startswith(line):
+            return match[0]
+        rest = rest[len(line) :].lstrip()
+        return ""
+
+    text = re.sub(r"<text\b[^>]*>([^<]*)</text>\n?", kept, svg)
+    return svg if rest else text
 
 
 def inline(svg: str, prefix: str) -> tuple[str, float]:

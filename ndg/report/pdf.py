@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ndg.escape import one_line
 from ndg.extras import require
 from ndg.report import findings
-from ndg.report.answers import NO, OPEN, PARTLY, YES, answers
+from ndg.report.answers import NO, OPEN, PARTLY, YES, answers, by_question
 from ndg.report.cautions import cautions
 from ndg.report.html import Report, contents, provenance
 from ndg.report.render import png
@@ -55,11 +55,11 @@ def content(title: str, reports: Sequence[Report]) -> bytes:
 def _beside(title: str, reports: Sequence[Report]) -> Iterator[Line]:
     """Answers of several reports by question, and their figures in a table."""
     yield from _wrapped("title", title, 60)
-    said = {name: answers(report.record) for name, report in zip(names_of(reports), reports, strict=True)}
-    for question in dict.fromkeys(answer.question for own in said.values() for answer in own):
+    names = names_of(reports)
+    for question, row in by_question([report.record for report in reports]).items():
         yield from _head(question)
-        for name, own in said.items():
-            for answer in (each for each in own if each.question == question):
+        for name, answer in zip(names, row, strict=True):
+            if answer is not None:
                 sentence = f"{name}: {answer.sign}: {answer.sentence}"
                 yield from _wrapped("text", sentence, 105, "    ", COLOURS[answer.verdict])
     yield from _head("Figures")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ndg.escape import html as escape
 from ndg.escape import one_line
 from ndg.report import findings
-from ndg.report.answers import Answer, answers
+from ndg.report.answers import Answer, by_question
 from ndg.report.cautions import cautions
 from ndg.report.html import Report, document, reproduce
 from ndg.report.tables import Column, Table
@@ -41,16 +41,16 @@ def page(title: str, reports: Sequence[Report]) -> str:
 def markdown(title: str, reports: Sequence[Report]) -> str:
     """Markdown: a table of answers, a table of figures, cautions."""
     names = names_of(reports)
-    questions = list(dict.fromkeys(each.question for report in reports for each in answers(report.record)))
-    said = [{each.question: each for each in answers(report.record)} for report in reports]
+    said = by_question([report.record for report in reports])
     columns = (Column("question", left=True), *(Column(name, left=True) for name in names))
-    cells = [(question, *(own[question].sign if question in own else None for own in said)) for question in questions]
-    sentences = [[each.sentence for each in answers(report.record)] for report in reports]
+    cells = [(question, *(None if each is None else each.sign for each in row)) for question, row in said.items()]
     lines = [
-        f"- **{one_line(name)}**: {one_line(text)}"
-        for name, texts in [*zip(names, sentences, strict=True), *_cautions(reports)]
-        for text in texts
+        f"- **{one_line(name)}**: {question} {one_line(each.sentence)}"
+        for question, row in said.items()
+        for name, each in zip(names, row, strict=True)
+        if each is not None
     ]
+    lines += [f"- **{one_line(name)}**: {one_line(text)}" for name, texts in _cautions(reports) for text in texts]
     verdict = Table("The verdict", columns, tuple(cells))
     blocks = [f"# {one_line(title)}", "## The verdict", verdict.markdown(), "## Figures", figures(reports).markdown()]
     return "\n\n".join([*blocks, "## Sentences and cautions", "\n".join(lines)]) + "\n"
@@ -90,9 +90,8 @@ def _cautions(reports: Sequence[Report]) -> list[tuple[str, list[str]]]:
 
 def _answers(reports: Sequence[Report]) -> list[tuple[str, list[str]]]:
     """Cells of each question that some run answers."""
-    said = [{each.question: each for each in answers(report.record)} for report in reports]
-    questions = list(dict.fromkeys(question for own in said for question in own))
-    return [(question, [_cell(own.get(question)) for own in said]) for question in questions]
+    said = by_question([report.record for report in reports])
+    return [(question, [_cell(each) for each in row]) for question, row in said.items()]
 
 
 def _cell(answer: Answer | None) -> str:

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from ndg.report import html
-from ndg.report.answers import FALL, MOST, NEAR, NO, OPEN, PARTLY, SAME, SIGNS, YES, answers, points
+from ndg.report.answers import ASKED, FALL, MOST, NEAR, NO, OPEN, PARTLY, SAME, SIGNS, YES, answers, points
 from ndg.report.html import Report
 
 
@@ -48,6 +48,7 @@ def test_every_question_has_one_answer_with_figure_and_control(whole):
         "What does the causal graph predict?",
         "What can be removed?",
     ]
+    assert [answer.question for answer in said] == list(ASKED)
     words = " ".join(answer.sentence for answer in said)
     for figure in (
         "a guess has 0.250",

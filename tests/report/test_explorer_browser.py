@@ -224,6 +224,34 @@ def test_examples_are_shown_on_the_card_and_in_the_lists(browser, graph, tmp_pat
         assert trouble == []
 
 
+def test_a_card_with_thumbnails_stays_within_the_picture(browser, graph, tmp_path):
+    """Thumbnails have no height before they are decoded, so the card grows after it was placed."""
+    image = thumbnail(np.eye(4)[None], 0.0, 1.0)
+    seen = Examples("label:0", "image", (Example(3, 0.9, image=image),) * 6, 20, 100)
+    path = ndg.explore(graph, tmp_path / "graph.html", examples=[seen])
+    with window(browser) as (page, trouble, _):
+        page.goto(path.as_uri())
+        whole(page)
+        box, view = page.query_selector("canvas").bounding_box(), json.loads(page.get_attribute("canvas", "data-view"))
+        table = tabulate(graph)
+        place = [keys[0] for keys in table.classes["texts"]].index("label:0")
+        x = box["x"] + (table.classes["x"][place] - view["x"]) * view["scale"] + box["width"] / 2
+        y = box["y"] + (table.classes["y"][place] - view["y"]) * view["scale"] + box["height"] / 2
+        corner, down = (box["x"] + 3, box["y"] + 60), box["y"] + box["height"] - 20 - y
+        page.mouse.move(*corner)
+        page.mouse.down()
+        page.mouse.move(corner[0], corner[1] + down)
+        page.mouse.up()
+        whole(page)
+        page.mouse.move(x, y + down)
+        assert page.locator("#card img").count() == 6
+        page.wait_for_function("[...document.querySelectorAll('#card img')].every(image => image.height === 48)")
+        page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        card = page.query_selector("#card").bounding_box()
+        assert card["y"] + card["height"] <= box["y"] + box["height"]
+        assert trouble == []
+
+
 def test_a_report_contains_the_explorer(browser, graph, tmp_path):
     explorer = ndg.explore(graph, tmp_path / "graph.html")
     report = html.Report("t", {}, explorer=explorer.name, explorer_page=explorer.read_text(encoding="utf-8"))
@@ -326,6 +354,8 @@ def test_conjunctions_and_votes_are_shown_and_can_be_left_out(browser, causal, t
         assert "48 of 50 held-out examples" in page.inner_text("#details")
         find(page, "second:1")
         assert "votes with weight 1.5" in page.inner_text("#details")
+        assert "Implies directly, or votes on (" in page.inner_text("#details")  # a vote implies nothing
+        assert "Is implied directly by (" in page.inner_text("#details")
         before = page.inner_text("#status")
         page.uncheck("#votes")
         assert before != page.inner_text("#status")

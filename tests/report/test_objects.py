@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from html import unescape
 
 import numpy as np
 import pytest
@@ -12,11 +13,12 @@ import ndg
 from ndg.errors import ConfigError
 from ndg.escape import html as escape
 from ndg.importance.scores import Scores
-from ndg.report import html, markdown, side_by_side
+from ndg.report import html, markdown, pdf, side_by_side
+from ndg.report.answers import ASKED, answers
 from ndg.report.cautions import cautions
 from ndg.report.html import Report
 from ndg.report.objects import report
-from ndg.report.render import render
+from ndg.report.render import Look, render, svg
 from ndg.report.tables import Column, Table
 
 SCORES = Scores("gndi", {"second": np.array([1.0, -4.0, 2.0])}, {"second": 1.0}, "all logits", "zero", 10)
@@ -80,6 +82,45 @@ def test_runs_stand_side_by_side(record, tmp_path):
         assert page.count(escape(text)) == 1
     assert len(cautions(record)) < len(cautions(other))  # the second network is not accurate
     assert report(record, other, path=tmp_path / "both.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_questions_keep_their_order_whichever_run_comes_first(record, tmp_path):
+    """A run that answers a later question alone does not move it to the front, and each sentence has its question."""
+    networks = [{"network": name, "parameters": size, "agreement": 0.999, "agreement_low": 0.995, "agreement_high": 1.0,
+                 "n": 900, "accuracy_low": 0.9} for name, size in (("original", 100), ("compressed", 40))]  # fmt: skip
+    late = {"_id": "run-2", "name": "smaller", "results": {"compress": {"networks": networks}, "data": {"classes": 4}}}
+    for form, mark in (("html", "<th class=left>{}</th>"), ("md", "| {} |")):
+        text = report(late, record, path=tmp_path / f"r.{form}").read_text(encoding="utf-8")
+        places = [text.index(mark.format(question)) for question in ASKED if mark.format(question) in text]
+        assert len(places) > 2
+        assert places == sorted(places)
+    assert "**smaller**: What can be removed? 60 % of the parameters" in text
+    heads = [line[-1] for line in pdf._beside("t", [Report("a", late), Report("b", record)])]
+    places = [heads.index(question) for question in ASKED if question in heads]
+    assert len(places) > 2
+    assert places == sorted(places)
+
+
+def test_a_page_names_the_questions_that_the_run_did_not_measure(record):
+    said, page = [answer.question for answer in answers(record)], html.page(Report("t", record))
+    (missing,) = re.findall(r"Not measured in this run: (.*?)</p>", page)
+    assert missing == " ".join(question for question in ASKED if question not in said)
+    assert "What can be removed?" in missing
+
+
+def test_what_a_picture_leaves_out_is_said_once(record, planted):
+    """The caption, legible at any size, is not repeated in small letters within the picture."""
+    look = Look(None, None, 40)
+    caption, picture = look.drawing(planted).left_out, svg(planted, look)
+    assert caption
+    inside = html.without(picture, caption)
+    words = " ".join(unescape(" ".join(re.findall(r"<text[^>]*>([^<]*)<", inside))).split())
+    assert caption[:40] not in words
+    assert html.without(picture, "another caption") == picture
+    assert inside.count("<text") < picture.count("<text")
+    page = html.page(Report("t", record, [html.Picture(caption, picture)] * 2))
+    shown = re.sub(r"<[^>]+>", " ", page)
+    assert shown.count(escape(caption)) == 2  # one above each of two pictures
 
 
 def test_equal_names_are_numbered(record):

@@ -204,8 +204,9 @@
     };
     const marked = (kind) => [...marks].filter(([, mark]) => mark === kind).map(([node]) => node).sort((a, b) => a - b);
     const out = strongest(leaving(selected)), into = strongest(entering(selected));
-    section(`Implies directly (${whole(out.length)})`, "implied", out.map((edge) => [edges.head[edge], figures(edge), edges.seen[edge]]), "follows");
-    section(`Is implied directly by (${whole(into.length)})`, "implying", into.map((edge) => [edges.tail[edge], figures(edge), edges.seen[edge]]), "implies");
+    const titled = (list, plain, also) => (list.some((edge) => edges.vote[edge] !== null) ? also : plain);
+    section(`${titled(out, "Implies directly", "Implies directly, or votes on")} (${whole(out.length)})`, "implied", out.map((edge) => [edges.head[edge], figures(edge), edges.seen[edge]]), "follows");
+    section(`${titled(into, "Is implied directly by", "Is implied directly by, or gets votes from")} (${whole(into.length)})`, "implying", into.map((edge) => [edges.tail[edge], figures(edge), edges.seen[edge]]), "implies");
     const follow = marked("follows"), before = marked("implies"), against = marked("contradicts");
     const own = joined(selected) ? 0 : classes.contradictory[selected] ? 1 : classes.members[selected].length;
     section(`Follows, ${whole(literals(follow) + own)} literals with itself`, "closure", follow.map((node) => [node]), "follows");
@@ -413,9 +414,16 @@
     const best = strongest(leaving(node)).slice(0, 3);
     for (const edge of best) make("p", `${sign.follows} ${short(classes.members[edges.head[edge]][0])}: ${figures(edge)}`, card);
     examples(classes.seen[node], card);
+    placed = [x, y];
+    place();
+  };
+  let placed = [0, 0];
+  const place = () => {
+    const [x, y] = placed;
     card.style.left = `${Math.max(0, Math.min(x + 14, size[0] - card.offsetWidth - 4))}px`;
     card.style.top = `${Math.max(0, Math.min(y + 14, size[1] - card.offsetHeight - 4))}px`;
   };
+  card.addEventListener("load", place, true); // thumbnails have no height before they are decoded
   const fingers = new Map();
   let travelled = 0;
   canvas.addEventListener("pointerdown", (event) => {

@@ -105,7 +105,8 @@ FIND = (
     '<p id="status" role="status"></p>'
     '<p class=note><span class=pair><span class="key follows">▸</span>follows from it</span> '
     '<span class=pair><span class="key implies">◂</span>implies it</span> '
-    '<span class=pair><span class="key contradicts">✕</span>contradicts it.</span> Filled: on; hollow (¬): off.</p>'
+    '<span class=pair><span class="key contradicts">✕</span>contradicts it.</span> Filled: on; hollow (¬): off. '
+    "+2: with two more equivalent literals. Bar: score.</p>"
 )
 SIDE = '<div id="controls"></div><div id="details"></div>'
 MAIN = (

@@ -21,9 +21,10 @@ from ndg.extraction import extract
 from ndg.graph.votes import Votes
 from ndg.nodes import LABEL
 from ndg.progress import log
+from ndg.report.explorer.page import explore
 from ndg.report.tables import Table
 from ndg.runs.run import Run
-from ndg.workflows.pictures import GRAPH
+from ndg.workflows.pictures import EXPLORER, GRAPH
 from ndg.workflows.prepare import Prepared
 from ndg.workflows.studies.causal_pictures import pictures
 from ndg.workflows.studies.controls import mining_of
@@ -135,7 +136,11 @@ def run(prepared: Prepared, run: Run) -> Findings:
         tables.append(Table.of_rows(f"{named}: literals of {layer} that are proved to decide a label", proofs.rows()))
         results["certificates"] = proofs.to_dict()
         files["certificates.csv"] = proofs.rows()
-    return Findings(results, tables, files, words, pictures(causal, f"Causal graph of {named}", prepared, run))
+    title = f"Causal graph of {named}"
+    explorer = explore(causal, run.folder / EXPLORER, title=title)
+    run.artefact(explorer)
+    drawn = pictures(causal, title, prepared, run)
+    return Findings(results, tables, files, words, drawn, explorer.read_text(encoding="utf-8"))
 
 
 def _signs(true: ForcedEffects, votes: Votes) -> str:

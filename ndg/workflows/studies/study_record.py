@@ -23,7 +23,7 @@ CONFIG, PAGE = "config.yaml", "report.html"
 class Findings:
     """Results for the run log.
 
-    Tables, rows, words and pictures of graphs for readers.
+    Tables, rows, words and pictures of graphs for readers, and the text of an explorer.
     """
 
     results: Mapping[str, Any]
@@ -31,6 +31,7 @@ class Findings:
     rows: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     words: Sequence[str] = ()
     pictures: Sequence[Picture] = ()
+    explorer: str = ""
 
     def text(self, width: int | None = None, fit: bool = False) -> str:
         """The tables and the words as text, with `fit` no wider than `width`."""
@@ -113,6 +114,7 @@ def logged(
             findings.words,
             experiment.to_yaml(),
             graphs=findings.pictures,
+            explorer_page=findings.explorer,
         )
         run.artefact(atomic.write(run.folder / PAGE, page))
     return run.record, findings
