@@ -217,8 +217,9 @@ def _distinct(
     packed = np.packbits(wanted, axis=1)
     filled = np.pad(packed, ((0, 0), (0, max(0, 4 - packed.shape[1]))))
     bits = np.concatenate([rows.astype(">u4").view(np.uint8).reshape(-1, 4), filled], axis=1)
-    keys = bits.view(np.dtype((np.void, bits.shape[1]))).reshape(-1)
-    if len(bits[0]) == 8:  # up to 32 units: integers sort ten times as fast, in the same order
-        keys = bits.view(">u8").reshape(-1).astype(np.uint64)
+    width = bits.shape[1]
+    keys = bits.view(">u8" if width == 8 else np.dtype((np.void, width))).reshape(-1)
+    if width == 8:  # up to 32 units: native integers sort ten times as fast, in the same order
+        keys = keys.astype(np.uint64)
     _, first, which = np.unique(keys, return_index=True, return_inverse=True)
     return first, which.reshape(-1)

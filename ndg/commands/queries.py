@@ -26,11 +26,6 @@ MOST = 30
 """Differing results above which a comparison shows the chief figures."""
 
 
-def path(word: str) -> str:
-    """The path that --columns or --sort names: `id` is `_id`."""
-    return f"{word[:-2]}_id" if word in ("id", "-id") else word
-
-
 def columns(named: Sequence[str] | None, sort: str | None) -> list[str]:
     """Paths of the columns that a table has by --columns and --sort."""
     more = (sort or "_id").removeprefix("-")

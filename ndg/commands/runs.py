@@ -31,24 +31,24 @@ def runs(options: Namespace, where: Locations) -> int:
     if options.condition[:1] == ["export"]:
         options.condition, options.uri = options.condition[1:], None
         return edit.export(options, where)
-    limit, sort, columns = options.limit, options.sort and queries.path(options.sort), options.columns
+    limit, sort, columns = options.limit, options.sort, options.columns
     if limit is not None and limit < 1:
         raise UserError(f"--limit is at least 1; got {limit}")
-    columns = columns and [path for path in map(queries.path, columns) if path != "_id"]  # the id stands first
+    if sort:
+        sort = "-" * sort.startswith("-") + conditions.field(sort.removeprefix("-"))
+    columns = columns and [path for path in map(conditions.field, columns) if path != "_id"]  # the id stands first
     query = conditions.query(options.where, options.condition)
+    named = [*(columns or ()), *Selection(query, sort).names]
     with runs.open(where.store, local=where.runs) as log:
         if options.parquet or (options.csv and not options.json):
             table = log.frame(query, sort or NEWEST, limit, columns)
             check_log(where, log, len(table))
-            named = [*(columns or ()), *Selection(query, sort).names]
             queries.name_unknown(named, log.find(query if len(table) else None, limit=5, metrics=False))
             say(near(queries.write_parquet(table, options.parquet)) if options.parquet else queries.csv(table))
             return 0
         records = log.find(query, sort or NEWEST, limit or LIST + 1, metrics=options.json)
         check_log(where, log, len(records))
-        queries.name_unknown(
-            [*(columns or ()), *Selection(query, sort).names], records or log.find(limit=5, metrics=False)
-        )
+        queries.name_unknown(named, records or log.find(limit=5, metrics=False))
     if more := limit is None and len(records) > LIST:
         records = records[:LIST]
     width = None if options.md else terminal.width()
@@ -116,7 +116,7 @@ def sync(options: Namespace, where: Locations) -> int:
 
 
 def _figures(record: RunRecord, width: int | None) -> str:
-    """The chief figures of an alignment or a scoring, or the verdict of another run, if it has one."""
+    """The chief figures of an alignment or a scoring, else the verdict."""
     from ndg.report import findings, sections
     from ndg.report.answers import answers
 

@@ -13,6 +13,8 @@ from ndg.intervals import wilson
 from ndg.report.sections import held_out, results
 
 Document = Mapping[str, Any]
+Said = tuple[str, str]
+"""A verdict and its sentence."""
 
 YES, NO, PARTLY, OPEN = "yes", "no", "partly", "no verdict"
 SIGNS = {YES: "✓", NO: "✗", PARTLY: "◐", OPEN: "?"}
@@ -24,12 +26,6 @@ MOST = 0.5
 SAME = 0.99
 """Lower end of the interval of the agreement from which on units can be removed; down to `NEAR` it is partly."""
 NEAR = 0.95
-ASKED = (
-    "Is the network accurate?", "Do the implications hold on held-out data?",
-    "Does the graph beat the class prototype?", "How many edges survive when they are forced?",
-    "What does the causal graph predict?", "What can be removed?",
-)  # fmt: skip
-"""All questions, in the order in which every report asks them."""
 WITHOUT_INTERVENTION = (
     "constant base", "constant source", "prototype, Hamming", "prototype, naive Bayes", "votes of plain examples",
     "mean-gradient votes",
@@ -60,20 +56,21 @@ class Answer:
 
 
 def answers(record: Document) -> list[Answer]:
-    """Answers that the document of a run allows, in a fixed order."""
-    return [answer for ask in QUESTIONS if (answer := ask(record)) is not None]
+    """Answers that the document of a run allows, in the order of `QUESTIONS`."""
+    return [Answer(question, *said) for question, ask in QUESTIONS.items() if (said := ask(record)) is not None]
 
 
 def by_question(records: Sequence[Document]) -> dict[str, list[Answer | None]]:
-    """Answers of each run to the questions that some run answers, in the order of `ASKED`."""
+    """Answers of each run to the questions that some run answers, in the order of `QUESTIONS`."""
     said = [{answer.question: answer for answer in answers(record)} for record in records]
-    return {question: [own.get(question) for own in said] for question in ASKED if any(question in own for own in said)}
+    asked = [question for question in QUESTIONS if any(question in own for own in said)]
+    return {question: [own.get(question) for own in said] for question in asked}
 
 
 def unanswered(record: Document) -> list[str]:
-    """Questions that the run did not measure, in the order of `ASKED`."""
+    """Questions that the run did not measure, in the order of `QUESTIONS`."""
     said = {answer.question for answer in answers(record)}
-    return [question for question in ASKED if question not in said]
+    return [question for question in QUESTIONS if question not in said]
 
 
 def guess(record: Document) -> float | None:
@@ -85,7 +82,7 @@ def guess(record: Document) -> float | None:
     return None if not classes else max(1 / classes, commonest.get(held_out(record)) or 0)
 
 
-def accurate(record: Document) -> Answer | None:
+def accurate(record: Document) -> Said | None:
     """Yes if the accuracy's interval lies above that of a guess."""
     split, chance = held_out(record), guess(record)
     accuracy = results(record, f"accuracy.{split}")
@@ -96,28 +93,28 @@ def accurate(record: Document) -> Answer | None:
     control = "a guess has" if commonest is None else "always the commonest class has"
     rate = f"Accuracy {accuracy['rate']:.3f} {interval} on {accuracy['n']:,} {split} examples"
     sentence = f"{rate}; {control} {chance:.3f}."
-    return Answer("Is the network accurate?", YES if accuracy["low"] > chance else NO, sentence)
+    return (YES if accuracy["low"] > chance else NO), sentence
 
 
-def hold(record: Document) -> Answer | None:
+def hold(record: Document) -> Said | None:
     """Yes if the mean precision falls by at most `FALL`."""
-    question, split = "Do the implications hold on held-out data?", held_out(record)
+    split = held_out(record)
     edges = results(record, f"edges.{split}")
     if not edges:
         return None
     if edges.get("precision") is None:
-        return Answer(question, OPEN, f"No implication has an antecedent that holds in a {split} example.")
+        return OPEN, f"No implication has an antecedent that holds in a {split} example."
     fall = edges["mined_precision"] - edges["precision"]
     sentence = (
         f"Mean precision {edges['precision']:.4f} on {edges['examples']:,} {split} examples, "
         f"{edges['mined_precision']:.4f} when mined ({edges['judged']:,} implications)."
     )
-    return Answer(question, YES if fall <= FALL else NO, sentence)
+    return (YES if fall <= FALL else NO), sentence
 
 
-def beats(record: Document) -> Answer | None:
+def beats(record: Document) -> Said | None:
     """Yes if an intervention beats the prototype at like size, partly if it changes more neurons."""
-    question, judged = "Does the graph beat the class prototype?", []
+    judged = []
     for trial in results(record, "trial").values():
         split = next((name for name in ("test", "validation") if name in trial), next(iter(trial)))
         judged.append(trial[split])
@@ -127,16 +124,17 @@ def beats(record: Document) -> Answer | None:
     if not decided:
         broken = [figures for figures in judged if figures["neurons_set"] and not survives(figures)]
         why = "binarising alone changes the network" if broken else "the graph names no neuron that could be set"
-        return Answer(question, OPEN, f"{why[0].upper()}{why[1:]}.")
+        return OPEN, f"{why[0].upper()}{why[1:]}."
     won = [figures for figures in decided if better(figures)]
     equal = [figures for figures in won if not larger(figures)]
     best = max(equal or won or decided, key=lambda figures: float(figures["selectivity"]))
+    become = f"{100 * best['aligned']:.1f} % of {best['n']:,} predictions become that class"
     sentence = (
-        f"{best['intervention']}: {100 * best['aligned']:.1f} % of {best['n']:,} predictions become the drawn class, "
+        f"With the neurons set that the graph names for another class ({best['intervention']}), {become}, "
         f"{points(best, 'selectivity')} than with the strongest class prototype"
     )
     sentence += ", but it changes more neurons." if won and not equal else "."
-    return Answer(question, YES if equal else PARTLY if won else NO, sentence)
+    return (YES if equal else PARTLY if won else NO), sentence
 
 
 def points(row: Mapping[str, Any], name: str) -> str:
@@ -146,13 +144,12 @@ def points(row: Mapping[str, Any], name: str) -> str:
     return f"{100 * abs(row[name]):.1f} points [{ends[0]:.1f}, {ends[1]:.1f}] {'fewer' if sign < 0 else 'more'}"
 
 
-def survive(record: Document) -> Answer | None:
+def survive(record: Document) -> Said | None:
     """Yes if at least `MOST` of the edges survive with their antecedent forced alone."""
-    question = "How many edges survive when they are forced?"
     for split, edges in results(record, "edges_tried").items():
         tested, survived = edges["tested"], edges["survived"]
         if not tested:
-            return Answer(question, OPEN, f"No edge could be forced on at least {edges['least']} {split} examples.")
+            return OPEN, f"No edge could be forced on at least {edges['least']} {split} examples."
         alone = survived["alone"]
         low, high = wilson(alone, tested)
         sentence = f"{alone:,} of {tested:,} edges ({alone / tested:.3f} [{low:.3f}, {high:.3f}])"
@@ -161,11 +158,11 @@ def survive(record: Document) -> Answer | None:
         if edges.get("rule", ANTECEDENT_FALSE) == ANTECEDENT_FALSE:
             sentence += "; judged on all examples without the antecedent, which base rates inflate"
         verdict = YES if alone / tested >= MOST else PARTLY if alone else NO
-        return Answer(question, verdict, f"{sentence}.")
+        return verdict, f"{sentence}."
     return None
 
 
-def predicts(record: Document) -> Answer | None:
+def predicts(record: Document) -> Said | None:
     """Yes if votes lead every control without intervention, with an interval above zero."""
     table = results(record, "causal.interchange_accuracy")
     rows = {row["predictor"]: row for row in table.get("rows", ())}
@@ -178,22 +175,24 @@ def predicts(record: Document) -> Answer | None:
         f"held-out examples, {points(best, 'lead')} than the best control without intervention ({best['predictor']})."
     )
     verdict = YES if best["lead_low"] > 0 else NO if best["lead_high"] < 0 else PARTLY
-    return Answer("What does the causal graph predict?", verdict, sentence)
+    return verdict, sentence
 
 
-def removable(record: Document) -> Answer | None:
+def removable(record: Document) -> Said | None:
     """Yes from a lower end of the agreement of `SAME` on.
 
     No verdict on a network that guesses.
     """
-    question, compress = "What can be removed?", results(record, "compress")
+    compress = results(record, "compress")
     networks = {row["network"]: row for row in compress.get("networks", ())}
     if not {"original", "compressed"} <= networks.keys():
         return None
     original, smaller = networks["original"], networks["compressed"]
     low, chance = original.get("accuracy_low"), guess(record)
-    if low is not None and low <= (1 if chance is None else chance):
-        return Answer(question, OPEN, "The network itself is no better than a guess.")
+    if low is not None and chance is None:
+        return OPEN, "It is unknown how often a guess is right, so that the network may be one."
+    if low is not None and chance is not None and low <= chance:
+        return OPEN, "The network itself is no better than a guess."
     gone = 1 - smaller["parameters"] / original["parameters"]
     control = (
         f"; random units of the same number: {networks['random']['agreement']:.4f}" if "random" in networks else ""
@@ -204,7 +203,15 @@ def removable(record: Document) -> Answer | None:
         + ("" if low is not None else " Without true classes nothing is known of the accuracy.")
     )
     low = smaller["agreement_low"]
-    return Answer(question, YES if low >= SAME else PARTLY if low >= NEAR else NO, sentence)
+    return (YES if low >= SAME else PARTLY if low >= NEAR else NO), sentence
 
 
-QUESTIONS: tuple[Callable[[Document], Answer | None], ...] = (accurate, hold, beats, survive, predicts, removable)
+QUESTIONS: dict[str, Callable[[Document], Said | None]] = {
+    "Is the network accurate?": accurate,
+    "Do the implications hold on held-out data?": hold,
+    "Does the graph beat the class prototype?": beats,
+    "How many edges survive when they are forced?": survive,
+    "What does the causal graph predict?": predicts,
+    "What can be removed?": removable,
+}
+"""All questions, in the order in which every report asks them, and what answers them."""

@@ -122,7 +122,7 @@ def study_page(
         "picture": ("The picture", _explorer(EXPLORER if explorer_page else "", explorer_page) + _pictures(graphs)),
         "pictures": ("Pictures", "".join(map(_plot, pictures))),
         "tables": ("The figures", _tables(tables)),
-        "believe": ("What to believe", _believe(record) if cautions(record) else ""),
+        "believe": ("What to believe", _believe(record) if graphs or cautions(record) else ""),
         "config": ("How to reproduce it", reproduce(record, config)),
     }
     return _document(title, record, parts, "wide", _policy(explorer_page))
@@ -203,7 +203,7 @@ def reproduce(record: Mapping[str, Any], config: str) -> str:
 
 
 def _policy(explorer_page: str, seen: Sequence[Examples] = ()) -> str:
-    """Content security policy: the script of the explorer and pictures in the page, where there are any."""
+    """Content security policy: scripts of an explorer, pictures of examples."""
     if explorer_page:
         return f"{POLICY}; {allowed()}"
     return f"{POLICY}; img-src data:" if seen else POLICY
@@ -234,11 +234,11 @@ def _explorer(file: str, text: str) -> str:
     """Link to the explorer, which is part of the report up to `EMBEDDED` characters."""
     if not file and not text:
         return ""
-    link = f'<a href="{escape(file)}">Explore the graph</a>' if file else "Explore the graph"
+    link = f'<a href="{escape(file)}">Explore the graph</a>: search' if file else "Search"
     frame = ""
     if 0 < len(text) <= EMBEDDED:
         frame = f'<iframe class=explorer title="Explorer" sandbox="allow-scripts" srcdoc="{escape(text)}"></iframe>'
-    return f"<p>{link}: search, zoom, and light up what follows from a literal.</p>{frame}"
+    return f"<p>{link}, zoom, and light up what follows from a literal.</p>{frame}"
 
 
 def _pictures(pictures: Sequence[Picture]) -> str:

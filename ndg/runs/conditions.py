@@ -16,7 +16,7 @@ _CONDITION = re.compile(r"([^=<>!~]+)(!=|>=|<=|=|>|<|~)(.*)", re.DOTALL)
 
 
 def words(text: str) -> list[str]:
-    """The conditions in a line, as a shell reads them, but for backslashes, which paths and patterns have.
+    """The conditions in a line, as a shell reads them; backslashes stay.
 
     Raises UserError.
     """
@@ -35,6 +35,11 @@ def query(where: str | None, conditions: Iterable[str]) -> dict[str, Any]:
     return parts[0] if len(parts) == 1 else {"$and": parts} if parts else {}
 
 
+def field(path: str) -> str:
+    """The field that a command names by a path: `id` is `_id`."""
+    return "_id" if path == "id" else path
+
+
 def _condition(word: str) -> dict[str, Any]:
     """The query of a word such as `name=cnn`, `x>=0.5`, `name~^dig`.
 
@@ -44,8 +49,7 @@ def _condition(word: str) -> dict[str, Any]:
     if parts is None:
         raise UserError(f"a condition is KEY=VALUE, with = != > >= < <= or ~ (pattern); got {word!r}; as in kind=train")
     path, sign, value = parts.groups()
-    path = path.strip()
-    return {"_id" if path == "id" else path: {OPERATORS[sign]: value if sign == "~" else _value(value)}}
+    return {field(path.strip()): {OPERATORS[sign]: value if sign == "~" else _value(value)}}
 
 
 def _value(text: str) -> Any:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NEWEST = ("-started", "-_id")
-LIST = 20  # runs that a notebook shows
+LIST = 20  # runs that a notebook and a table show
 
 
 class Log(AbstractContextManager["Log"]):

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from ndg.report import html
-from ndg.report.answers import ASKED, FALL, MOST, NEAR, NO, OPEN, PARTLY, SAME, SIGNS, YES, answers, points
+from ndg.report.answers import FALL, MOST, NEAR, NO, OPEN, PARTLY, QUESTIONS, SAME, SIGNS, YES, answers, points
 from ndg.report.html import Report
 
 
@@ -48,7 +48,7 @@ def test_every_question_has_one_answer_with_figure_and_control(whole):
         "What does the causal graph predict?",
         "What can be removed?",
     ]
-    assert [answer.question for answer in said] == list(ASKED)
+    assert [answer.question for answer in said] == list(QUESTIONS)
     words = " ".join(answer.sentence for answer in said)
     for figure in (
         "a guess has 0.250",
@@ -182,3 +182,9 @@ def test_points_are_more_or_fewer_with_the_interval_turned_alike():
     row = {"lead": -0.314, "lead_low": -0.323, "lead_high": -0.305}
     assert points(row, "lead") == "31.4 points [30.5, 32.3] fewer"
     assert points({"lead": 0.01, "lead_low": -0.002, "lead_high": 0.022}, "lead") == "1.0 points [-0.2, 2.2] more"
+
+
+def test_a_network_of_unknown_chance_has_no_verdict_on_removal(whole):
+    del whole["results"]["data"]
+    [answer] = [each for each in answers(whole) if each.question == "What can be removed?"]
+    assert (answer.verdict, "unknown how often a guess is right" in answer.sentence) == (OPEN, True)

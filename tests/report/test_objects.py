@@ -14,7 +14,7 @@ from ndg.errors import ConfigError
 from ndg.escape import html as escape
 from ndg.importance.scores import Scores
 from ndg.report import html, markdown, pdf, side_by_side
-from ndg.report.answers import ASKED, answers
+from ndg.report.answers import QUESTIONS, answers
 from ndg.report.cautions import cautions
 from ndg.report.html import Report
 from ndg.report.objects import report
@@ -91,12 +91,12 @@ def test_questions_keep_their_order_whichever_run_comes_first(record, tmp_path):
     late = {"_id": "run-2", "name": "smaller", "results": {"compress": {"networks": networks}, "data": {"classes": 4}}}
     for form, mark in (("html", "<th class=left>{}</th>"), ("md", "| {} |")):
         text = report(late, record, path=tmp_path / f"r.{form}").read_text(encoding="utf-8")
-        places = [text.index(mark.format(question)) for question in ASKED if mark.format(question) in text]
+        places = [text.index(mark.format(question)) for question in QUESTIONS if mark.format(question) in text]
         assert len(places) > 2
         assert places == sorted(places)
     assert "**smaller**: What can be removed? 60 % of the parameters" in text
     heads = [line[-1] for line in pdf._beside("t", [Report("a", late), Report("b", record)])]
-    places = [heads.index(question) for question in ASKED if question in heads]
+    places = [heads.index(question) for question in QUESTIONS if question in heads]
     assert len(places) > 2
     assert places == sorted(places)
 
@@ -104,7 +104,7 @@ def test_questions_keep_their_order_whichever_run_comes_first(record, tmp_path):
 def test_a_page_names_the_questions_that_the_run_did_not_measure(record):
     said, page = [answer.question for answer in answers(record)], html.page(Report("t", record))
     (missing,) = re.findall(r"Not measured in this run: (.*?)</p>", page)
-    assert missing == " ".join(question for question in ASKED if question not in said)
+    assert missing == " ".join(question for question in QUESTIONS if question not in said)
     assert "What can be removed?" in missing
 
 

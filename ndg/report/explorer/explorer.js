@@ -73,7 +73,7 @@
   const nodeShown = new Uint8Array(count), edgeShown = new Uint8Array(arcs);
   const scores = () => classes[`score ${choice.measure}`];
   const largest = () => (measures.length ? Math.max(0, ...scores().map((value) => Math.abs(value ?? 0))) : 0);
-  let selected = -1, marks = new Map(), nodesNow = 0, edgesNow = 0;
+  let selected = -1, named = "", marks = new Map(), nodesNow = 0, edgesNow = 0;
 
   const filter = () => {
     const values = measures.length ? scores() : null;
@@ -102,9 +102,9 @@
     let text = `${whole(nodesNow)} of ${whole(count)} nodes and ${whole(edgesNow)} of ${whole(arcs)} edges are shown.`;
     if (selected >= 0) {
       const of = { follows: 0, implies: 0, contradicts: 0 };
-      for (const kind of marks.values()) if (kind in of) of[kind] += 1;
+      for (const [node, kind] of marks) if (kind in of) of[kind] += literals([node]);
       const verb = (number, one, more) => `${whole(number)} ${number === 1 ? one : more}`;
-      text += ` ${classes.members[selected][0]} is selected: ${verb(of.follows, "other follows", "others follow")} from it, `
+      text += ` ${named} is selected: ${verb(of.follows, "other literal follows", "other literals follow")} from it, `
         + `${verb(of.implies, "implies", "imply")} it, ${verb(of.contradicts, "contradicts", "contradict")} it.`;
     }
     element("status").textContent = text;
@@ -113,8 +113,10 @@
   /** The address of the page; a page inside another one has none. */
   const address = (text) => { if (location.protocol !== "about:") history.replaceState(null, "", text); };
 
-  const select = (node, centre) => {
+  /** Select a class, by the name of one of its members. */
+  const select = (node, centre, name) => {
     selected = node;
+    named = name ?? (node < 0 ? "" : classes.members[node][0]);
     marks = new Map();
     if (node >= 0) {
       const follow = following(node).order;
@@ -182,7 +184,8 @@
       make("p", "Click a literal, or search for one. What follows from it, what implies it and what it contradicts light up.", place, "note");
       return;
     }
-    make("h2", classes.members[selected].slice(0, 12).join(" = "), place);
+    const equal = [named, ...classes.members[selected].filter((member) => member !== named)];
+    make("h2", equal.slice(0, 12).join(" = ") + (equal.length > 12 ? ` and ${whole(equal.length - 12)} more` : ""), place);
     const list = make("dl", undefined, place);
     for (const [name, value] of facts(selected)) { make("dt", name, list); make("dd", value, list); }
     examples(classes.seen[selected], place);
@@ -477,10 +480,15 @@
   // --- search --------------------------------------------------------------------------------------------------
   const search = element("search"), results = element("results");
   let hits = [], active = -1;
+  const rank = (member) => {
+    const [text, name] = [search.value.trim().toLowerCase(), member.toLowerCase()];
+    return name === text ? 0 : name.startsWith(text) ? 1 : name.includes(text) ? 2 : 3;
+  };
+  const best = (node) => classes.members[node].reduce((a, b) => (rank(b) < rank(a) ? b : a));
   const options = () => {
     results.replaceChildren();
     hits.forEach((node, place) => {
-      const item = make("li", classes.members[node].find((text) => text.toLowerCase().includes(search.value.toLowerCase())) ?? classes.members[node][0], results);
+      const item = make("li", best(node), results);
       item.setAttribute("role", "option");
       item.id = `result${place}`;
       item.setAttribute("aria-selected", String(place === active));
@@ -494,15 +502,11 @@
     const node = hits[place];
     hits = []; active = -1;
     options();
-    if (node !== undefined) select(node, true);
+    if (node !== undefined) select(node, true, best(node));
   };
   search.addEventListener("input", () => {
-    const text = search.value.trim().toLowerCase();
-    const rank = (node) => Math.min(...classes.members[node].concat(classes.texts[node]).map((member) => {
-      const name = member.toLowerCase();
-      return name === text ? 0 : name.startsWith(text) ? 1 : name.includes(text) ? 2 : 3;
-    }));
-    hits = text ? [...classes.members.keys()].map((node) => [rank(node), node]).filter(([place]) => place < 3)
+    const nearest = (node) => Math.min(...classes.members[node].concat(classes.texts[node]).map(rank));
+    hits = search.value.trim() ? [...classes.members.keys()].map((node) => [nearest(node), node]).filter(([place]) => place < 3)
       .sort((a, b) => a[0] - b[0] || a[1] - b[1]).slice(0, 50).map(([, node]) => node) : [];
     active = hits.length ? 0 : -1;
     options();

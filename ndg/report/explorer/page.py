@@ -30,7 +30,7 @@ def explore(
     *,
     scores: Scores | Sequence[Scores] | None = None,
     title: str | None = None,
-    examples: Iterable[Examples] = (),
+    examples: Examples | Iterable[Examples] = (),
 ) -> Path:
     """Write the explorer of a graph: one HTML file that works offline.
 
