@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from ndg.errors import ConfigError
 
+LOCAL = ("file", "memory")
+"""Schemes of run logs without a server: what follows is a name, which is shown."""
 _PASSWORD = re.compile(r"(?<=://)([^\s:@/]*):\S*@")
 _WITHOUT_SCHEME = re.compile(r"(?<![\w%.+-])([\w%.+-]+):(?!//)\S*@")
 _SECRET = re.compile(r"((?:password\w*|secret\w*|token)[=:])[^&,\s'\"]+", re.IGNORECASE)
@@ -26,13 +28,15 @@ def check_address(text: str) -> str:
 
     The message has nothing of such an address, because a password may be anywhere in it.
     """
-    server = "://" in text
+    scheme, server, rest = text.partition("://")
     secret = ":" in text.rpartition("@")[0] or (":" in text and text.lower().startswith("mongo"))
     problem = ""
     if (server or secret) and re.search(r"[\s\0-\x1f]", text):
         problem = "it has a blank or a line break"
     elif secret and not server:
         problem = "it has no ://"
+    elif ":" in rest and scheme.lower().partition("+")[0] in LOCAL:
+        problem = f"{scheme}:// has no password, so no colon follows"
     elif server and re.search(r"[?#].*@", text):
         problem = "it has ? or # before @"
     if not problem:

@@ -53,9 +53,18 @@ def addresses(count: int) -> Iterator[str]:
         f"bob:{SECRET} x@h/ndg",
     )
     for _ in range(count):
-        scheme = draw.choice(
-            ["mongodb://"] * 3 + ["mongodb:/", "mongodb//", "mongodb:", "mongo://", "MONGODB://", "", "http://"]
-        )
+        schemes = [
+            "file://",
+            "memory://",
+            "mongodb:/",
+            "mongodb//",
+            "mongodb:",
+            "mongo://",
+            "MONGODB://",
+            "",
+            "http://",
+        ]
+        scheme = draw.choice(["mongodb://"] * 3 + schemes)
         sign = draw.choice(
             ["", "", " ", "\n", "\t", "/", "@", ":", "%", "%zz", "?", "#", "[", ",", "\\", "é", "'", '"']
         )
@@ -86,6 +95,17 @@ def test_no_message_about_an_address_has_its_password():
             except NDGError as error:
                 message = without_pieces(str(error), [argument])
             assert SECRET not in message
+
+
+@pytest.mark.parametrize("scheme", ["file", "memory", "FILE", "file+x"])
+def test_a_run_log_without_a_server_has_no_password(scheme, tmp_path, monkeypatch, capsys):
+    """What follows its scheme is the name of a file, which is written and shown."""
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["sync", "--store", f"{scheme}://bob:{SECRET}@h"]) == 2
+    out, err = capsys.readouterr()
+    assert f"{scheme}:// has no password" in err
+    assert SECRET not in out + err
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.filterwarnings("ignore:.*:UserWarning")

@@ -122,9 +122,7 @@ def test_what_lights_up_is_the_closure_the_ancestors_and_the_contradictions(page
     assert f"Follows, {len(graph.closure(text))} literal" in page.inner_text("#details")
     others = sum(graph.key(literal) != graph.key(text) for literal in graph.closure(text))
     status = page.inner_text("#status")
-    assert re.search(
-        rf" {text.replace('~', '¬')}( .*)? is selected: {others} other literals? follows? from it", status
-    )
+    assert re.search(rf" {text.replace('~', '¬')}( .*)? is selected: {others} other literals? follows? from it", status)
     assert page.inner_text("#details h2").startswith(text.replace("~", "¬"))
 
 
