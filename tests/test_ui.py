@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -100,9 +101,43 @@ def test_a_port_that_is_taken_is_named(root: Path):
             bind(log, port, write=False)
 
 
+def patient() -> Any:
+    """``expect`` of Playwright, which waits long enough for a busy machine."""
+    expect = pytest.importorskip("playwright.sync_api").expect
+    expect.set_options(timeout=60_000)
+    return expect
+
+
+@pytest.mark.browser
+def test_a_late_answer_replaces_no_newer_one_and_ticks_stay(root: Path):
+    expect = patient()
+    try:
+        with chromium() as browser, serving(root) as address, window(browser) as (page, trouble, _):
+            page.goto(address)
+            names = page.locator("#runs tbody tr td:nth-child(4)")
+            expect(names).to_have_count(2)
+            page.get_by_label("choose").first.check()
+            ticked = page.locator("#runs input:checked").get_attribute("value")
+            held: list[Any] = []
+            page.route("**/api/runs?*sort=-*", lambda route: held.append(route))
+            page.get_by_role("button", name="train.test_accuracy").click()
+            page.get_by_role("button", name="train.test_accuracy").click()
+            expect(names).to_have_text(["net1", "net2"])
+            assert len(held) == 1
+            with page.expect_response("**/api/runs?*sort=-*") as late:
+                held[0].continue_()
+            late.value.finished()
+            page.evaluate("new Promise((done) => setTimeout(done, 100))")
+            assert names.all_text_contents() == ["net1", "net2"]
+            assert [box.get_attribute("value") for box in page.locator("#runs input:checked").all()] == [ticked]
+            assert trouble == []
+    except NoBrowserError as error:
+        pytest.skip(str(error))
+
+
 @pytest.mark.browser
 def test_runs_are_sorted_compared_drawn_and_tagged_in_the_browser(root: Path):
-    expect = pytest.importorskip("playwright.sync_api").expect
+    expect = patient()
     try:
         with chromium() as browser, serving(root, write=True) as address, window(browser) as (page, trouble, requests):
             page.goto(address)

@@ -3,6 +3,7 @@
 
 const find = (id) => document.getElementById(id);
 const state = { sort: "", write: false };
+const asked = { runs: 0, details: 0 };
 const COLOURS = ["#3b78c4", "#d1603d", "#4a9a5a", "#8a5bb5", "#b58a2b", "#3a9d9d", "#c2478b", "#777"];
 
 function make(tag, text, settings = {}) {
@@ -32,13 +33,23 @@ async function ask(path, settings) {
   return answer;
 }
 
+// Answers can come in another order than their questions: only that of the last question is shown.
+function question(place) {
+  asked[place] += 1;
+  const number = asked[place];
+  return { last: () => number === asked[place] };
+}
+
 const quietly = (work) => (...words) => Promise.resolve(work(...words)).catch((error) => {
   if (error.message !== "refused") say(`the server does not answer (${error.message})`, true);
 });
 
 const list = quietly(async () => {
+  const { last } = question("runs");
   const words = new URLSearchParams({ where: find("where").value, columns: find("columns").value, sort: state.sort });
   const table = await ask(`api/runs?${words}`);
+  if (!last()) return;
+  const ticked = new Set(chosen());
   state.write = table.write;
   say(`${table.ids.length} runs`);
   const head = make("tr");
@@ -58,7 +69,7 @@ const list = quietly(async () => {
   find("runs").tBodies[0].replaceChildren(...table.ids.map((id, i) => {
     const row = make("tr");
     const tick = make("td");
-    tick.append(make("input", null, { type: "checkbox", value: id, ariaLabel: `choose ${id}` }));
+    tick.append(make("input", null, { type: "checkbox", value: id, checked: ticked.has(id), ariaLabel: `choose ${id}` }));
     const name = make("td");
     const link = make("a", id, { href: "#" });
     link.onclick = (event) => { event.preventDefault(); open(id); };
@@ -72,10 +83,7 @@ const list = quietly(async () => {
 
 const chosen = () => [...document.querySelectorAll("#runs input:checked")].map((box) => box.value);
 
-function several(path) {
-  const ids = chosen();
-  return `${path}?${ids.map((id) => `run=${encodeURIComponent(id)}`).join("&")}`;
-}
+const several = (path, ids) => ask(`${path}?${ids.map((id) => `run=${encodeURIComponent(id)}`).join("&")}`);
 
 function lines(rows, heads = []) {
   const table = make("table");
@@ -93,7 +101,9 @@ function lines(rows, heads = []) {
 }
 
 const open = quietly(async (id) => {
+  const { last } = question("details");
   const run = await ask(`api/run/${encodeURIComponent(id)}`);
+  if (!last()) return;
   const details = find("details");
   details.replaceChildren(make("h2", run._id), make("p", `${run.state}; ${run.folder}`));
   for (const page of run.pages) {
@@ -125,14 +135,19 @@ const open = quietly(async (id) => {
 });
 
 find("compare").onclick = quietly(async () => {
-  if (chosen().length < 2) return say("choose two or more runs to compare", true);
-  const rows = await ask(several("api/compare"));
-  find("details").replaceChildren(make("h2", "Comparison"), lines(rows, ["", ...chosen()]));
+  const ids = chosen();
+  if (ids.length < 2) return say("choose two or more runs to compare", true);
+  const { last } = question("details");
+  const rows = await several("api/compare", ids);
+  if (last()) find("details").replaceChildren(make("h2", "Comparison"), lines(rows, ["", ...ids]));
 });
 
 find("curves").onclick = quietly(async () => {
-  if (!chosen().length) return say("choose runs whose learning curves to draw", true);
-  const runs = await ask(several("api/metrics"));
+  const ids = chosen();
+  if (!ids.length) return say("choose runs whose learning curves to draw", true);
+  const { last } = question("details");
+  const runs = await several("api/metrics", ids);
+  if (!last()) return;
   const names = [...new Set(Object.values(runs).flat().flatMap((row) => Object.keys(row)))].filter((name) => name !== "epoch");
   const select = make("select", null, { ariaLabel: "metric" });
   select.append(...names.map((name) => make("option", name, { value: name })));
