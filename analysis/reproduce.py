@@ -3,9 +3,10 @@
     python -m analysis.reproduce [--only NAME ...] [--configs CONFIG ...] [--smoke] [--out FOLDER] [--runs DIR] [--list]
 
 What an exhibit needs and the log lacks is computed first, as logged runs: without `--only` of networks that take
-seconds, with it of all of them, or of `--configs`. Each table is written as CSV, LaTeX and Markdown, each figure as PDF
-and PNG with the CSV behind it. Without `--only` and `--smoke` the results are collected in docs/results.md, with one
-row for each table or figure and data of the paper. `--smoke` trains for few epochs, in a folder of runs of its own.
+seconds, with it of all of them, or of `--configs`. Each table is written as CSV, LaTeX, Markdown, PDF and PNG, each
+figure as PDF and PNG with the CSV behind it. Without `--only` and `--smoke` the results are collected in
+docs/results.md, with one row for each table or figure and data of the paper. `--smoke` trains for few epochs, in a
+folder of runs of its own.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from analysis.data_at_hand import SETTINGS, Data
 from analysis.exhibit_tables import Records
 from analysis.exhibits import EXHIBITS, FILTERS, NOT_AT_HAND, SENTIMENT, Exhibit
 from analysis.log import documents
+from analysis.table_picture import pages
 from ndg import atomic, config, escape, runs
 from ndg.cli import main as ndg
 from ndg.errors import NDGError, UserError, nearest
@@ -53,6 +55,7 @@ NOTE = (
     "published figure: not at hand where the text of the paper is not. not run: no such run is in the log; the command "
     "computes it, which takes minutes to hours. Intervals are 95 % intervals."
 )
+NO_DATES = {"CreationDate": None, "ModDate": None}
 EXPERIMENTS = {FILTERS: filter_experiment.document, SENTIMENT: sentiment_experiment.document}
 
 
@@ -251,10 +254,16 @@ def experiment(command: str, name: str, settings: list[str], plan: Plan) -> None
 
 
 def write_table(stem: Path, table: Table) -> None:
-    """A table as CSV, LaTeX and Markdown."""
+    """A table as CSV, LaTeX, Markdown and PDF, and each of its pages as PNG."""
+    from matplotlib.backends.backend_pdf import PdfPages
+
     atomic.write(stem.with_suffix(".csv"), table.csv())
     atomic.write(stem.with_suffix(".tex"), table.latex())
     atomic.write(stem.with_suffix(".md"), table.markdown() + "\n")
+    with PdfPages(stem.with_suffix(".pdf"), metadata=NO_DATES) as book:
+        for place, page in enumerate(pages(table)):
+            book.savefig(page)
+            page.savefig(stem.with_name(f"{stem.name}{f'_page{place + 1}' * (place > 0)}.png"), dpi=160)
 
 
 def write_plot(stem: Path, plot: Plot) -> None:
@@ -263,8 +272,8 @@ def write_plot(stem: Path, plot: Plot) -> None:
 
     axes = plot.plot()
     stem.parent.mkdir(parents=True, exist_ok=True)
-    for form in ("pdf", "png"):
-        axes.figure.savefig(stem.with_suffix(f".{form}"), dpi=160)
+    for form, facts in (("pdf", NO_DATES), ("png", None)):
+        axes.figure.savefig(stem.with_suffix(f".{form}"), dpi=160, metadata=facts)
     pyplot.close(axes.figure)
     atomic.write(stem.with_suffix(".csv"), escape.csv(plot.frame()))
 

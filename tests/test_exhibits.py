@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from analysis import data_at_hand as at_hand
 from analysis import exhibit_plots, exhibit_tables, reproduce
 from analysis.data_at_hand import Data
 from analysis.exhibits import EXHIBITS, Exhibit
+from analysis.table_picture import pages
 from ndg import config
 from ndg.errors import UserError
 from ndg.importance.scores import Scores
@@ -131,11 +133,39 @@ def test_tables_and_figures_are_written_in_every_format(tmp_path):
     [row] = csv.DictReader((tmp_path / "table.csv").open(encoding="utf-8"))
     assert row == {"a_b": "¬x", "rate": "0.5", "rate_low": "0.4", "rate_high": "0.6"}
     assert (tmp_path / "table.md").read_text(encoding="utf-8").startswith("| a_b | rate (95 %) |")
+    assert (tmp_path / "table.pdf").read_bytes().startswith(b"%PDF")
+    assert (tmp_path / "table.png").stat().st_size > 3000
     series = (Series("a", (0, 1), (0.5, 0.6)), Series("b", (), ()))
     reproduce.write_plot(tmp_path / "plot", Plot("t", "x", "y", series, "boxes", limits=(0.4, 1.0)))
     assert (tmp_path / "plot.pdf").read_bytes().startswith(b"%PDF")
     assert (tmp_path / "plot.png").stat().st_size > 3000
     assert len((tmp_path / "plot.csv").read_text(encoding="utf-8").splitlines()) == 3
+
+
+def test_a_table_is_drawn_in_pages_whose_texts_do_not_overlap():
+    columns = (Column("name of $x$", left=True), Column("rate", "95 %"), Column("why they differ", left=True))
+    rows = tuple(
+        (f"row {i}", Interval(0.5, 0.4, 0.6), "a reason that is told again and again " * (i % 5)) for i in range(50)
+    )
+    drawn = list(pages(Table("Rates", columns, rows, note="what they are " * 20, strong=frozenset({1}))))
+    assert len(drawn) == 2
+    written = [[text.get_text() for text in page.texts] for page in drawn]
+    assert [text for page in written for text in page if text.startswith("row ")] == [row[0] for row in rows]
+    assert sum(page.count("0.500 [0.400, 0.600]") for page in written) == 50
+    assert [page[0].split(" of ")[1] for page in written] == ["50"] * 2
+    for page in drawn:
+        canvas = FigureCanvasAgg(page)
+        boxes = [text.get_window_extent(canvas.get_renderer()).shrunk(0.98, 0.8) for text in page.texts]
+        assert all(page.bbox.containsx(box.x1) and page.bbox.containsy(box.y0) for box in boxes)
+        assert not [(a, b) for place, a in enumerate(boxes) for b in boxes[:place] if a.overlaps(b)]
+
+
+def test_an_empty_table_keeps_its_headings(tmp_path):
+    table = Table("None", (Column("a"), Column("b")), ())
+    reproduce.write_table(tmp_path / "none", table)
+    assert (tmp_path / "none.csv").read_text(encoding="utf-8") == "a,b\n"
+    [page] = pages(table)
+    assert [text.get_text() for text in page.texts] == ["None", "a", "b"]
 
 
 def test_results_are_collected_between_marks_that_are_added_once():

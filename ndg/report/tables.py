@@ -159,7 +159,9 @@ class Table:
         """
         import pandas as pd
 
-        return csv_text(pd.DataFrame([dict(_plain(self.columns, row)) for row in self.rows]), raw)
+        rows = [dict(_plain(self.columns, row)) for row in self.rows]
+        heads = None if rows else list(dict(_plain(self.columns, (None,) * len(self.columns))))
+        return csv_text(pd.DataFrame(rows, columns=heads), raw)
 
     def _texts(self) -> tuple[list[str], list[list[str]]]:
         heads = [one_line(column.title) + (f" ({column.unit})" if column.unit else "") for column in self.columns]
