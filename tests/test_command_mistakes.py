@@ -50,6 +50,7 @@ MISTAKES = [
     (["align", "digits_mlp", "--train", "--dry-run"], "--dry-run and --print-config write nothing, but --train does"),
     (["align"], "train one first, as in `ndg train digits_mlp`"),
     (["align", "no-such-run"], "is named 'no-such-run'"),
+    (["align", "digts_mlp"], "is named 'digts_mlp'; there is none; of configs, nearest: digits_mlp"),
     (["show", "no-such-run"], "is named 'no-such-run'"),
     (["runs", "--where", "{"], "--where takes a MongoDB query as JSON"),
     (["runs", "--store", "mongdb://x"], "mongodb://"),

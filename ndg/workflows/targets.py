@@ -13,7 +13,7 @@ from ndg import config, runs
 from ndg.config import Experiment, Importance
 from ndg.data import absent
 from ndg.data.samples import with_data
-from ndg.errors import ConfigError, DataError, RunNotFoundError
+from ndg.errors import ConfigError, DataError, RunNotFoundError, nearest
 from ndg.extraction import latent_layer
 from ndg.importance.evaluation import preflight
 from ndg.interventions.intervention_sets import definition
@@ -183,7 +183,7 @@ def _of(name: str, overrides: Sequence[str], where: Locations, smoke: bool) -> T
         return _of_config(name, overrides, where, smoke)
     aligned = None
     with runs.open(where.store, local=where.runs) as log:
-        record = log.get(name)
+        record = _named(log, name)
         if record["kind"] == "align" and not record.get("parent"):
             raise RunNotFoundError(
                 f"run {record.id} aligned a network of your own, which no run holds; align it by --model or --hf"
@@ -201,6 +201,15 @@ def _of(name: str, overrides: Sequence[str], where: Locations, smoke: bool) -> T
             f"`ndg train {record['name']} --resume`, or choose a completed run (`ndg runs`)"
         )
     return replace(_trained(config.load(record["config"], overrides), record, "named"), aligned=aligned)
+
+
+def _named(log: runs.Log, name: str) -> RunRecord:
+    """The run of a name that is no config's; an error names the nearest config, too."""
+    try:
+        return log.get(name)
+    except RunNotFoundError as error:
+        near = nearest(Path(name).stem, config.configs())
+        raise RunNotFoundError(f"{error}; of configs, {near}") if near.startswith("nearest") else error from None
 
 
 def _of_config(name: str, overrides: Sequence[str], where: Locations, smoke: bool) -> Target:
