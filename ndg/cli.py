@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from ndg.addresses import without_pieces
-from ndg.allocation import keep_blocks
+from ndg.allocation import collect_less, keep_blocks
 from ndg.commands.parser import parse
 from ndg.errors import NDGError, UserError, check_list
 from ndg.escape import printable
@@ -62,6 +62,7 @@ def main(
 
 def _run(program: str, arguments: list[str], data: str | None, runs: str | None, store: str | None) -> int:
     keep_blocks()
+    collect_less()
     options = parse(program, arguments)
     _set_up_messages(options, arguments)
     try:

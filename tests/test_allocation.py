@@ -26,6 +26,23 @@ def faults(*arguments: str) -> int:
     return int(done.stdout)
 
 
+def test_a_command_collects_garbage_rarely_and_still_collects_it():
+    code = """
+import gc, weakref
+from ndg.cli import main
+assert main(["configs"]) == 0
+class Node: pass
+node = Node()
+node.itself, seen = node, weakref.ref(node)
+del node
+kept = [[] for _ in range(15_000)]
+assert gc.isenabled() and seen() is not None
+kept += [[] for _ in range(15_000)]
+assert seen() is None
+"""
+    subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+
+
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="blocks are kept with glibc only")
 def test_freed_blocks_are_used_again():
     assert faults("keep") < 100 < faults()

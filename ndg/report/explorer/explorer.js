@@ -104,7 +104,9 @@
       const of = { follows: 0, implies: 0, contradicts: 0 };
       for (const [node, kind] of marks) if (kind in of) of[kind] += literals([node]);
       const verb = (number, one, more) => `${whole(number)} ${number === 1 ? one : more}`;
-      text += ` ${named} is selected: ${verb(of.follows, "other literal follows", "other literals follow")} from it, `
+      const equal = literals([selected]) - 1;
+      const also = equal ? `, with ${verb(equal, "equivalent literal", "equivalent literals")}` : "";
+      text += ` ${named} is selected${also}: ${verb(of.follows, "other literal follows", "other literals follow")} from it, `
         + `${verb(of.implies, "implies", "imply")} it, ${verb(of.contradicts, "contradicts", "contradict")} it.`;
     }
     element("status").textContent = text;
