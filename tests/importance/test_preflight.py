@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from ndg import progress
 from ndg.errors import ConfigError, DataError, LayerError, ShapeError
+from ndg.executors import ordered_sum
 from ndg.importance.evaluation.preflight import check, first, refusal, sound
 from ndg.importance.evaluation.scoreboard import BoardSettings, scoreboard
 from ndg.importance.evaluation.spec import stepping
@@ -44,6 +46,17 @@ def test_a_refusal_is_what_the_method_raises():
         with pytest.raises(type(why)) as caught:
             score(dense(), examples(), ["encoder.1"], name)
         assert str(why).partition(";")[0] == str(caught.value).partition(";")[0]
+
+
+def test_a_check_shows_no_progress_bar(monkeypatch):
+    shown = []
+    for module in (progress, ordered_sum):
+        monkeypatch.setattr(module, "bar", lambda items, label, *_, **__: (shown.append(label), items)[1])
+    score(dense(), examples(), ["encoder.1"], "gndi")
+    assert shown
+    shown.clear()
+    check(dense(), examples(), ["encoder.1"], ["gndi", "conductance", "ablation"], Settings())
+    assert shown == []
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ndg.activations.batches import check_finite, columns, compute_batches, fixed
 from ndg.errors import UserError
-from ndg.executors import Serial
+from ndg.executors.ordered_sum import summed
 from ndg.gradients.autograd import gradients_of
 from ndg.gradients.tape import Tape, check_gradients
 from ndg.importance.batch_sums import BatchStudy
@@ -70,7 +70,7 @@ class _EnoughError(Exception):
 
 
 class _Glance:
-    """Executor that runs a single task per layer."""
+    """Executor that runs a single task per layer, without a progress bar."""
 
     name = "glance"
 
@@ -79,7 +79,7 @@ class _Glance:
 
     def total(self, work: Callable[[Any, Any], Any], shared: Any, tasks: Iterable[Any], label: str, **_: Any) -> Any:
         if isinstance(shared, BatchStudy):
-            return Serial().total(work, shared, tasks, label)
+            return summed((work(shared, task) for task in tasks), None)
         seen: set[str] = set()
         for task in tasks:
             if task.layer in seen:
