@@ -32,7 +32,6 @@ from ndg.cli import main as ndg
 from ndg.errors import NDGError, UserError, nearest
 from ndg.locations import Locations
 from ndg.plots import Plot
-from ndg.report.drawing import Style
 from ndg.report.render import render
 from ndg.report.tables import Column, Table
 from ndg.workflows.pictures import graph_of
@@ -283,7 +282,7 @@ def graph_files(out: Path, exhibit: Exhibit, place: int, records: Records) -> st
     record, stem = records[place], f"{exhibit.name}{f'_{place + 1}' * (place > 0)}"
     graph = graph_of(record)
     for form in ("pdf", "png"):
-        render(graph, out / f"{stem}.{form}", title=record["name"], style=Style(fill="prior"))
+        render(graph, out / f"{stem}.{form}", title=record["name"], fill="prior")
     render(graph, out / f"{stem}.csv")
     return f"Figure `{stem}.pdf`: the graph of {record['name']}, filled by how often each literal holds."
 

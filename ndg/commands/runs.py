@@ -129,17 +129,16 @@ def _figures(record: RunRecord, width: int | None) -> str:
 
 def render(options: Namespace, where: Locations) -> int:
     """Draw or export the graph of a run."""
-    from ndg.report.drawing import Style
     from ndg.report.render import REPORTS
     from ndg.workflows import pictures
 
     record = _with_graph(options.run, where)
     files = {kind: getattr(options, kind) for kind in REPORTS if getattr(options, kind) is not None}
-    style = Style(options.fill, options.verdict, options.full, options.hide_equivalent)
+    style = {name: getattr(options, name) for name in ("fill", "verdict", "full", "hide_equivalent")}
     bounds = {"min_precision": options.min_precision, "layers": options.layers, "labels": not options.no_labels}
     for kind, path in (files or {"pdf": ""}).items():
         how = {"target": options.target, "max_nodes": options.max_nodes, "score": options.score, "most": options.top}
-        say(near(pictures.draw(record, kind, path, **how, **bounds, style=style, raw_csv=options.raw_csv)))
+        say(near(pictures.draw(record, kind, path, **how, **bounds, **style, raw_csv=options.raw_csv)))
     return 0
 
 

@@ -33,9 +33,8 @@ open(target, "wb").write(picture)
 """  # a process of its own, because a layout in the library cannot be stopped and may crash; it writes the file itself,
 # because pygraphviz cannot under Python 3.11.2
 _TOO_SLOW = (
-    "layout by {engine} must end within {timeout:g} s; {size} took longer; draw fewer nodes (max_nodes=, config "
-    "report.max_nodes), one class (target=), straight edges (layout='straight'), or allow more time (timeout=, config "
-    "report.timeout)"
+    "layout by {engine} must end within {timeout:.3g} s; {size} took longer; draw fewer nodes (max_nodes=, config "
+    "report.max_nodes), one class (target=){straight}, or allow more time (timeout=, config report.timeout)"
 )
 
 
@@ -109,7 +108,9 @@ def picture(
                     check=False,
                 )
             except subprocess.TimeoutExpired as error:
-                raise SlowLayoutError(_TOO_SLOW.format(engine=engine, timeout=timeout, size=size)) from error
+                straight = ", straight edges (layout='straight')" if engine == "dot" else ""
+                facts = {"engine": engine, "timeout": timeout, "size": size, "straight": straight}
+                raise SlowLayoutError(_TOO_SLOW.format(**facts)) from error
             except OSError as error:
                 failures.append(f"{program.name}: {error}")
                 continue

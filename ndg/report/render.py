@@ -103,23 +103,24 @@ def render(
 ) -> Path:
     """Write a graph, or votes, in the format of the suffix.
 
-    `options` are the further fields of `Look`.
+    `options` are the further fields of `Look` and `Style`, such as `fill="prior"`.
 
     A picture shows the transitive reduction, one edge of each mirrored pair, over at most `max_nodes` classes of
     equivalent literals, and lists what it leaves out. With a `target` (a class number or name, or a literal such as
     "~latent:3") it shows only the ancestors and descendants of the target. `scores` (default: those of the graph) are
     written on the nodes. `layout` is "curved" or "straight", by default as the number of edges asks; a layout that
     takes more than ten seconds is then drawn with straight edges, and with fewer nodes if need be. `timeout` bounds the
-    drawing, in seconds. `min_precision`, `layers` and `labels` choose a part of the graph, `style` how it looks. Of a
-    causal graph it shows the strongest votes of each class, and the surest conjunctions that make their literals hold,
-    each as a small node.
+    drawing, in seconds. `min_precision`, `layers` and `labels` choose a part of the graph. `fill` is the score by which
+    nodes are filled, or "prior"; `verdict` the way of forcing ("alone", "closure") by which edges are drawn; `full`
+    shows all edges, `hide_equivalent` one literal of each class. Of a causal graph it shows the strongest votes of each
+    class, and the surest conjunctions that make their literals hold, each as a small node.
 
     GraphML, GEXF and JSON contain all classes and the implications between them, CSV and Parquet all implications, or
     those around the target. They are streamed. Cells of CSV that a spreadsheet may run as a formula begin with `'`,
     unless `raw_csv`.
 
-    Raises ConfigError for an unknown suffix or layout, GraphError for a target outside the graph, RenderError if the
-    layout fails or takes too long, OutputError if the file cannot be written.
+    Raises ConfigError for an unknown suffix, option or layout, GraphError for a target outside the graph, RenderError
+    if the layout fails or takes too long, OutputError if the file cannot be written.
 
     >>> "<svg" in ndg.render(graph, "graph.svg", target=1).read_text()
     True
@@ -131,7 +132,8 @@ def render(
         endings = ", ".join(f".{name}" for name in REPORTS)
         remedy = "name a file in this folder" if path.is_dir() else nearest(form, REPORTS)
         raise ConfigError(f"a file name ends in one of {endings}; got {path.name!r}; {remedy}")
-    return atomic.write(path, REPORTS[form](graph, Look(scores, target, max_nodes, class_names, title, **options)))
+    look = _look(scores=scores, target=target, max_nodes=max_nodes, class_names=class_names, title=title, **options)
+    return atomic.write(path, REPORTS[form](graph, look))
 
 
 def plot(graph: NDG | Votes, ax: Axes | None = None, **options: Any) -> Axes:
@@ -146,20 +148,28 @@ def plot(graph: NDG | Votes, ax: Axes | None = None, **options: Any) -> Axes:
     False
     """
     graph = _graph(graph)
-    known = [field.name for field in fields(Look)]
-    if unknown := [name for name in options if name not in known]:
-        raise ConfigError(
-            f"a picture has the options {', '.join(known)}; got {unknown[0]!r}; {nearest(unknown[0], known)}"
-        )
+    look = _look(**options)
     require("matplotlib", "a plot", "`render` and `svg` need no package")
     from matplotlib import image
 
-    pixels = image.imread(BytesIO(_picture("png", graph, Look(**options))), format="png")
+    pixels = image.imread(BytesIO(_picture("png", graph, look)), format="png")
     high, wide = pixels.shape[:2]
     axes = axes_of(ax, (wide / PNG_DPI, high / PNG_DPI))
     axes.imshow(pixels, interpolation="antialiased")
     axes.set_axis_off()
     return axes
+
+
+def _look(**options: Any) -> Look:
+    """The look with these options, which are fields of `Look` and of `Style`."""
+    styles = [field.name for field in fields(Style)]
+    known = [*(field.name for field in fields(Look) if field.name != "style"), *styles]
+    if unknown := [name for name in options if name not in known]:
+        raise ConfigError(
+            f"a picture has the options {', '.join(known)}; got {unknown[0]!r}; {nearest(unknown[0], known)}"
+        )
+    style = Style(**{name: options.pop(name) for name in styles if name in options})
+    return Look(**options, style=style)
 
 
 def _graph(graph: NDG | Votes) -> NDG:
@@ -182,7 +192,7 @@ def _picture(form: str, graph: NDG, look: Look) -> bytes:
     """Bytes of a picture.
 
     Without a chosen layout, one of many edges that takes longer than `SLOW` seconds is drawn with straight edges, and
-    if that takes longer too, with half as many nodes, until it does not; the picture says so.
+    if that takes longer too, with a third of the nodes, until it does not; the picture says so.
     """
     drawing = look.drawing(graph)
     layout = look.layout or dot.layout_of(drawing)
@@ -200,7 +210,7 @@ def _picture(form: str, graph: NDG, look: Look) -> bytes:
         except engine.SlowLayoutError:
             if look.max_nodes < 2 or time.monotonic() >= deadline:
                 raise
-            look = replace(look, max_nodes=min(look.max_nodes, len(drawing.nodes)) // 2)
+            look = replace(look, max_nodes=min(look.max_nodes, len(drawing.nodes)) // 3)
             drawing = look.drawing(graph)
 
 

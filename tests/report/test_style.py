@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -117,6 +118,19 @@ def test_a_graph_of_one_node_has_picture_explorer_and_report(tmp_path):
     assert "Shown: " in ndg.render(graph, tmp_path / "one.dot").read_text(encoding="utf-8").replace("<BR/>", " ")
     assert '"only:0"' in ndg.explore(graph, tmp_path / "one.html").read_text(encoding="utf-8")
     assert "0 implications" in ndg.report(graph, path=tmp_path / "one.md").read_text(encoding="utf-8")
+
+
+def test_a_picture_takes_the_options_of_its_style_by_name(planted, tmp_path):
+    plain, styled = (tmp_path / name for name in ("plain.dot", "styled.dot"))
+    ndg.render(planted, plain)
+    ndg.render(planted, styled, fill="prior", full=True)
+    texts = [path.read_text(encoding="utf-8") for path in (plain, styled)]
+    assert ["fill: share of the examples" in text for text in texts] == [False, True]
+    reduced, full = (len(draw(planted, style=style).ends) for style in (Style(), Style(fill="prior", full=True)))
+    assert texts[1].count(" -> ") - texts[0].count(" -> ") == full - reduced > 0
+    for drawn in (partial(ndg.render, planted, tmp_path / "graph.dot"), planted.plot):
+        with pytest.raises(ConfigError, match=r"a picture has the options .*; got 'ful'; nearest: full, fill"):
+            drawn(ful=True)
 
 
 def test_mistakes_are_named(planted):
