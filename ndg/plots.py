@@ -187,7 +187,8 @@ def of_rows(title: str, rows: Sequence[Row]) -> Plot:
 def _series(axes: Axes, kind: str, place: int, series: Series) -> None:
     if kind == "boxes":
         return
-    colour, mark = COLOURS[place % len(COLOURS)], MARKS[place % len(MARKS)]
+    turn = place // len(COLOURS)  # after all colours each meets another mark and another dash
+    colour, mark = COLOURS[place % len(COLOURS)], MARKS[(place + turn) % len(MARKS)]
     if kind == "rows":
         at = [row + 0.25 * place for row in range(len(series.x))]
         axes.plot(series.y, at, mark, color=colour, markersize=4, label=series.name)
@@ -198,10 +199,11 @@ def _series(axes: Axes, kind: str, place: int, series: Series) -> None:
             axes.set_yticks(at, [_short(name) for name in series.x])
         return
     if kind == "steps" and series.x:
-        axes.stairs(series.y, _ends(series.x), color=colour, linestyle=DASHES[place % len(DASHES)], label=series.name)
+        dash = DASHES[(place + turn) % len(DASHES)]
+        axes.stairs(series.y, _ends(series.x), color=colour, linestyle=dash, label=series.name)
     if kind == "steps":
         return
-    dash = DASHES[place // len(COLOURS) % len(DASHES)] if kind == "lines" else ""
+    dash = DASHES[turn % len(DASHES)] if kind == "lines" else ""
     few = mark if kind == "points" or len(series.x) <= MOST else ""
     size = 3.5 if kind == "lines" else 3.0
     veil = 0.5 if kind == "points" and len(series.x) > MOST else 1.0

@@ -40,6 +40,18 @@ def test_a_plot_shows_every_series_and_is_not_blank(kind):
     assert len(np.unique(pixels(axes).reshape(-1, 3), axis=0)) > 20
 
 
+@pytest.mark.parametrize("kind", ["lines", "points", "steps"])
+def test_no_two_of_many_series_look_alike(kind):
+    series = tuple(Series(f"s{i}", (0.0, 1.0, 2.0), (0.1 * i, 0.2, 0.3)) for i in range(24))
+    axes = drawn(Plot("title", "x", "y", series, kind))
+    looks = (
+        {(one.get_edgecolor(), one.get_linestyle()) for one in axes.patches}
+        if kind == "steps"
+        else {(one.get_color(), one.get_linestyle(), one.get_marker()) for one in axes.lines}
+    )
+    assert len(looks) == 24
+
+
 def test_points_without_a_number_are_left_out():
     rows = [{"x": 1, "y": 0.5, "y_low": 0.4, "y_high": 0.6}, {"x": 2, "y": None}, {"x": 3, "y": float("nan")}]
     series = Series.of("s", rows, "x", "y")

@@ -5,6 +5,7 @@ const find = (id) => document.getElementById(id);
 const state = { sort: "", write: false };
 const asked = { runs: 0, details: 0 };
 const COLOURS = ["#3b78c4", "#d1603d", "#4a9a5a", "#8a5bb5", "#b58a2b", "#3a9d9d", "#c2478b", "#777"];
+const DASHES = ["none", "6 3", "2 3", "8 3 2 3"];
 
 function make(tag, text, settings = {}) {
   const element = Object.assign(document.createElement(tag), settings);
@@ -170,7 +171,8 @@ function curves(runs, name) {
     .map((row, i) => [typeof row.epoch === "number" ? row.epoch : i, row[name]])
     .filter(([, value]) => typeof value === "number")]);
   const points = series.flatMap(([, line]) => line);
-  const svg = draw("svg", { width: 800, height: 360, viewBox: "0 0 800 360", role: "img", "aria-label": name });
+  const tall = 342 + 12 * Math.ceil(series.length / 3);
+  const svg = draw("svg", { width: 800, height: tall, viewBox: `0 0 800 ${tall}`, role: "img", "aria-label": name });
   if (!points.length) return svg;
   const range = (axis) => {
     const values = points.map((point) => point[axis]);
@@ -189,9 +191,13 @@ function curves(runs, name) {
   }
   series.forEach(([id, line], i) => {
     const colour = COLOURS[i % COLOURS.length];
+    const dash = DASHES[Math.floor(i / COLOURS.length) % DASHES.length];
+    const drawn = { stroke: colour, "stroke-width": 1.5, "stroke-dasharray": dash };
+    const [across, down] = [60 + 240 * (i % 3), 336 + 12 * Math.floor(i / 3)];
     const path = line.map(([step, value]) => `${x(step)},${y(value)}`).join(" ");
-    svg.append(draw("polyline", { points: path, fill: "none", stroke: colour, "stroke-width": 1.5, "data-run": id }));
-    const legend = draw("text", { x: 60 + 240 * (i % 3), y: 336 + 12 * Math.floor(i / 3) }, id.slice(-32));
+    svg.append(draw("polyline", { points: path, fill: "none", "data-run": id, ...drawn }));
+    svg.append(draw("line", { x1: across, x2: across + 20, y1: down - 4, y2: down - 4, ...drawn }));
+    const legend = draw("text", { x: across + 24, y: down }, id.slice(-32));
     legend.style.fill = colour;
     svg.append(legend);
   });
