@@ -228,16 +228,21 @@ def estimate(
     options: RunOptions = RunOptions(),
     like: Binarised | None = None,
     pairs: Pairs = "all",
+    packs: bool = True,
 ) -> CaptureEstimate:
-    """Estimate of `extract` from one timed compute batch, for `pairs` of layers."""
+    """Estimate of `extract` from one timed compute batch, for `pairs` of layers.
+
+    Without `packs` booleans are not packed, whose kernels take part of a second to load.
+    """
     plan, batch = _plan(model, layers, settings, like, options.threads), options.batch
+    study = plan.study if packs else replace(plan.study, packs=False)
     check_repeatable(loader)
     first = next(iter(compute_batches(loader, batch)), None)
     if first is None:
         raise no_examples()
     for _ in range(2):  # the first run is slower than the others
         started = time.perf_counter()
-        piece = capture(plan.study, first)
+        piece = capture(study, first)
         seconds = time.perf_counter() - started
     nodes, examples = len(piece.bits.nodes), examples_of(loader)
     facts = {"nodes": nodes, "pairs": pairs_of(piece.bits.nodes, pairs)}

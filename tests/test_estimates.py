@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import operator
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -128,3 +130,28 @@ def test_every_stage_of_an_alignment_is_estimated(home):
     where = Locations.choose(runs=home[2])
     [target] = targets.find(["digits_mlp"], QUICK, where)
     assert set(prepare.stages(prepare.Prepared(target, where, None, "serial", None))) == STAGES
+
+
+def test_the_stages_of_a_long_alignment_are_measured_with_the_kernels(home, monkeypatch):
+    where = Locations.choose(runs=home[2])
+    [target] = targets.find(["digits_mlp"], QUICK, where)
+    prepared = prepare.Prepared(target, where, None, "serial", None)
+    monkeypatch.setattr(prepare.discovery, "seconds_to_count", lambda pairs, examples: 123.0)
+    assert prepare.stages(prepared)["mine"] < 1
+    monkeypatch.setattr(prepare, "LONG", 0.0)
+    assert prepare.stages(prepared)["mine"] == 123
+
+
+def test_the_first_progress_bar_comes_before_the_kernels_are_loaded(home):
+    code = f"""
+import sys
+from ndg import progress
+from ndg.cli import main
+class FirstBar(BaseException): pass
+def stop(*_, **__): raise FirstBar
+progress.bar = progress.meter = stop
+try: main({["align", "digits_mlp", *QUICK, *home[1:]]!r})
+except FirstBar: print("numba" in sys.modules, "ndg.bits.kernel" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True False\n"

@@ -1,5 +1,7 @@
 """From a network and a loader to packed booleans."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -144,6 +146,8 @@ def test_an_estimate_says_what_an_extraction_does(net, data):
     assert (found.pairs, found.bytes) == (69 * 68 // 2, expected.words.nbytes)
     assert found.seconds > 0
     assert found.to_dict()["nodes"] == 69
+    rough = estimate(net, batches(data, 64), layers=["0", "1"], packs=False)
+    assert replace(rough, seconds=found.seconds) == found
     assert estimate(net, [data], layers=["1"], settings=ReadingSettings(binarizer="median")).forwards == 4
     assert estimate(net, [data], layers=["1"], settings=ReadingSettings(max_examples=100)).examples == 100
     assert estimate(net, [data], like=expected).nodes == 69

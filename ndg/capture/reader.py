@@ -40,7 +40,8 @@ class Capture:
 
     `readings` are those of each kind of output, `known` those of layers which were read before. `levels` holds the
     thresholds of each layer, or one for all its units. `nodes` are those that are expected, where they are known.
-    Without `labels` the network's own output is not looked at.
+    Without `labels` the network's own output is not looked at. Without `packs` all booleans are false: only sizes and
+    the time of a forward pass count.
     """
 
     model: nn.Module
@@ -51,6 +52,7 @@ class Capture:
     nodes: NodeSpace | None
     threads: int
     labels: bool = True
+    packs: bool = True
 
     def level(self, path: str, units: int) -> Levels:
         """Thresholds of a layer's units, repeated where positions are units."""
@@ -97,7 +99,7 @@ def capture(study: Capture, batch: Batch) -> Piece:
     for path, layer in seen.items():
         if layer.words is not None:
             words[nodes.slice(path)] = layer.words
-        elif layer.values is not None:
+        elif layer.values is not None and study.packs:
             _pack(layer.values, study.level(path, layer.units), words[nodes.slice(path)], study.threads, repeats)
     correct = None
     if batch.labels is not None and predicted is not None:
@@ -187,7 +189,8 @@ class Reader:
         if len(level) != units:
             raise other_nodes(self._study.nodes, f"{units} units of {path!r}")
         words = zeros(units, -(-len(values) // 64))
-        _pack(values, level, words, self._study.threads)
+        if self._study.packs:
+            _pack(values, level, words, self._study.threads)
         return _Seen(name, units, None, words, rows)
 
     def sample(self, path: str, output: Tensor, layout: Layout, mask: Mask | None) -> Tensor:

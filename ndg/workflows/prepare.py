@@ -40,6 +40,11 @@ from ndg.workflows.subject import Subject
 from ndg.workflows.targets import Target, run_folder
 from ndg.workflows.train import load, same_data
 
+LONG = 60.0
+"""Seconds of an alignment above which its stages are measured with the kernels."""
+COUNTED = 3e11
+"""Pairs of nodes times examples that are counted in a second, roughly."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -102,18 +107,20 @@ def plans(target: Target, where: Locations, executor: str = AUTO) -> list[Plan]:
 def stages(prepared: Prepared) -> dict[str, float]:
     """Roughly estimated seconds of the stages of an alignment.
 
-    None for a loader of unknown length.
+    Those of a long alignment are measured with the kernels, which take part of a second to load. None for a loader of
+    unknown length.
     """
     try:
-        return _estimated(prepared, None)[-1]
+        rough = _estimated(prepared, None, kernels=False)[-1]
+        return rough if sum(rough.values()) < LONG else _estimated(prepared, None)[-1]
     except DataError:
         return {}
 
 
 def _estimated(
-    prepared: Prepared, scored: Sequence[str] | None
+    prepared: Prepared, scored: Sequence[str] | None, kernels: bool = True
 ) -> tuple[extraction.CaptureEstimate, int, int, dict[str, float]]:
-    """Size of the extraction, its examples and passes, and seconds of each stage."""
+    """Size of the extraction, its examples and passes, and seconds of each stage, with or without the kernels."""
     experiment, subject, layers = prepared.experiment, prepared.subject, prepared.layers
     settings = experiment.extract
     captured = extraction.estimate(
@@ -123,6 +130,7 @@ def _estimated(
         settings=prepared.reading,
         options=RunOptions(batch=settings.compute_batch, threads=settings.threads),
         pairs=experiment.mining.pairs,
+        packs=kernels,
     )
     if captured.examples is None or captured.forwards is None or captured.seconds is None:
         raise DataError(
@@ -133,7 +141,10 @@ def _estimated(
     held_out = sum(-(-size // settings.compute_batch) for name, size in subject.sizes.items() if name != "train")
     layer, units = experiment.trial.layer or layers[0], captured.nodes // len(layers)
     seconds = stage_seconds(experiment, subject, layer, units, full, captured.forwards + held_out, scored)
-    seconds["mine"] = discovery.seconds_to_count(captured.pairs, captured.examples)
+    if kernels:
+        seconds["mine"] = discovery.seconds_to_count(captured.pairs, captured.examples)
+    else:
+        seconds["mine"] = captured.pairs * captured.examples / COUNTED
     return captured, captured.examples, captured.forwards, seconds
 
 
