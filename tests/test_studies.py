@@ -21,8 +21,9 @@ from ndg.config import Experiment
 from ndg.counterfactual import CounterfactualSet
 from ndg.graph.ndg import NDG
 from ndg.models.binary import Binary
+from ndg.report.html import Picture
 from ndg.report.tables import Table
-from ndg.workflows.studies import STUDIES, causal, faithful, sweep
+from ndg.workflows.studies import STUDIES, causal, causal_pictures, faithful, sweep
 from ndg.workflows.studies.study_record import Findings, logged
 
 pytestmark = pytest.mark.slow
@@ -256,6 +257,7 @@ def test_causal_leaves_the_accuracy_of_votes_sets_and_certificates(home, capsys,
     for name in ("HIDDEN", "FORCED"):
         monkeypatch.setattr(causal, name, causal.SetSettings(at_most=2, examples=60))
     monkeypatch.setattr(causal, "RARE", 0.25)
+    monkeypatch.setattr(causal_pictures, "MOST", 5)
     [record], told = study(home, capsys, "causal", "digits_mlp")
     rows = {row["predictor"]: row for row in rows_of(record, "interchange_accuracy.csv")}
     assert set(rows) == {FITTED, *WITHOUT_INTERVENTION, SHUFFLED, BITS, OWN_RANDOM, CROSSED}
@@ -283,6 +285,12 @@ def test_causal_leaves_the_accuracy_of_votes_sets_and_certificates(home, capsys,
     assert '<section id="picture">' in page
     assert "<iframe class=explorer" in page
     assert (Path(record["folder"]) / "explorer.html").is_file()
+    again = Path(record["folder"]) / "again.html"
+    assert main(["report", record["_id"], "--html", str(again), *home[1]]) == 0
+    caption = Picture.of((again.parent / "ndg.svg").read_text(encoding="utf-8")).caption
+    assert caption.startswith("Shown: ")
+    for text in (page, again.read_text(encoding="utf-8")):  # the caption is of the picture that the run drew
+        assert set(re.findall(r"Shown: [^<.]*", text)) == {caption.split(".")[0]}
     graph = NDG.load(f"{record['folder']}/ndg.json")
     assert [votes.layer for votes in graph.votes] == ["latent", "decoder.fc1"]
     assert len(graph.conjunctions) == sum(row["survives"] == "True" for row in rows_of(record, "hidden_sets.csv"))

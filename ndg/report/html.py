@@ -25,6 +25,8 @@ OPEN = 4
 """Literals, and edges, of which examples are shown at once."""
 EMBEDDED = 3_000_000
 """Characters of an explorer up to which a report contains it."""
+DESCRIPTION = re.compile(r"<desc>(.*?)</desc>", re.DOTALL)
+"""What an SVG file says of itself."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,12 @@ class Picture:
 
     caption: str
     svg: str
+
+    @classmethod
+    def of(cls, svg: str) -> Picture:
+        """The picture of a graph, with what it says of itself as the caption."""
+        match = DESCRIPTION.search(svg)
+        return cls(unescape(match[1]) if match else "", svg)
 
 
 @dataclass(frozen=True)
@@ -281,7 +289,7 @@ def without(svg: str, caption: str) -> str:
 
 def inline(svg: str, prefix: str) -> tuple[str, float]:
     """SVG text as an HTML element with prefixed ids, and its width in points."""
-    text = re.sub(r"<!--.*?-->", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    text = re.sub(r"<!--.*?-->", "", DESCRIPTION.sub("", svg[svg.index("<svg") :]), flags=re.DOTALL)
     text = re.sub(r'\bid="', f'id="{prefix}', text)
     head, content = text.split(">", 1)
     match = re.search(r'\bwidth="([\d.]+)pt"', head)

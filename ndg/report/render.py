@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ndg import atomic
 from ndg.errors import ConfigError, GraphError, check_kind, nearest
+from ndg.escape import html
 from ndg.extras import require
 from ndg.graph.formats import EXPORTS
 from ndg.graph.ndg import NDG
@@ -215,13 +217,17 @@ def _picture(form: str, graph: NDG, look: Look) -> bytes:
 
 
 def _laid_out(form: str, drawing: Drawing, layout: str, timeout: float) -> bytes:
-    return engine.picture(
+    picture = engine.picture(
         dot.source(drawing, layout, dpi=PNG_DPI if form == "png" else None),
         form,
         engine=dot.ENGINES[layout],
         timeout=timeout,
         size=f"{len(drawing.nodes):,} nodes and {len(drawing.edges):,} edges",
     )
+    if form != "svg":
+        return picture
+    described = f"<desc>{html(drawing.left_out)}</desc>".encode()  # what a page shows as the caption
+    return re.sub(rb"<svg\b[^>]*>", lambda match: match[0] + b"\n" + described, picture, count=1)
 
 
 def _dot(graph: NDG, look: Look) -> str:

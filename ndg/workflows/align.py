@@ -153,8 +153,7 @@ def _report(
     try:
         for kind in ("pdf", "svg"):
             run.artefact(atomic.write(run.folder / f"{pictures.NAME}.{kind}", REPORTS[kind](graph, look)))
-        svg = (run.folder / f"{pictures.NAME}.svg").read_text(encoding="utf-8")
-        drawn = [Picture(look.drawing(graph).left_out, svg)]
+        drawn = [Picture.of((run.folder / f"{pictures.NAME}.svg").read_text(encoding="utf-8"))]
     except RenderError as error:  # a picture can be drawn later; the figures cost more
         log.warning("no picture: %s; `ndg render %s` draws it later", error, run.id)
     title, record = f"Report of {experiment.name}", {**run.record, "status": None}

@@ -72,7 +72,7 @@ def _pictures(record: RunRecord, graph: NDG) -> list[Picture]:
     look = Look(max_nodes=record["config"]["report"]["max_nodes"], title=record["name"])
     drawn = record.folder / f"{NAME}.svg"
     try:
-        return [Picture(look.drawing(graph).left_out, _text(drawn) or svg(graph, look))]
+        return [Picture.of(_text(drawn) or svg(graph, look))]
     except RenderError as error:
         log.warning("no picture: %s", error)
         return []

@@ -16,6 +16,7 @@ from ndg.importance.scores import Scores
 from ndg.nodes import LayerUnits, NodeSpace
 from ndg.report import dot, engine, render
 from ndg.report.drawing import PRIOR, Style, draw
+from ndg.report.html import Picture
 from ndg.report.render import Look
 from tests.references.verdicts import every_second_survives
 
@@ -94,7 +95,7 @@ def test_a_slow_layout_becomes_straight_then_smaller_and_the_picture_says_so(pla
         tried.append((engine, size))
         if len(tried) < 4:
             raise render.engine.SlowLayoutError("too slow")
-        return source.encode()
+        return b"<svg>" + source.encode() + b"</svg>"
 
     monkeypatch.setattr(engine, "picture", picture)
     monkeypatch.setattr(dot, "CROWDED", 5)
@@ -103,6 +104,7 @@ def test_a_slow_layout_becomes_straight_then_smaller_and_the_picture_says_so(pla
     sizes = [int(size.split()[0]) for _, size in tried]
     assert sizes[0] == sizes[1] > sizes[2] > sizes[3]
     assert "Drawn with straight edges: the layout took more than 10 s." in text.replace("<BR/>", " ")
+    assert Picture.of(text).caption.startswith("Drawn with straight edges: the layout took more than 10 s. Shown: ")
     tried.clear()
     with pytest.raises(engine.SlowLayoutError):
         ndg.render(planted, tmp_path / "graph.svg", layout="curved")

@@ -29,4 +29,4 @@ def pictures(graph: NDG, title: str, prepared: Prepared, run: Run) -> list[Pictu
     except RenderError as error:  # a picture can be drawn later; the figures cost more
         log.warning("no picture: %s; `ndg render %s` draws it later", error, run.id)
         return []
-    return [Picture(look.drawing(graph).left_out, (run.folder / f"{NAME}.svg").read_text(encoding="utf-8"))]
+    return [Picture.of((run.folder / f"{NAME}.svg").read_text(encoding="utf-8"))]
