@@ -16,7 +16,7 @@ from ndg.report import markdown, pdf, side_by_side
 from ndg.report.explorer.page import page as explorer_page
 from ndg.report.explorer.table import tabulate
 from ndg.report.html import Picture, Report, page
-from ndg.report.render import svg
+from ndg.report.render import look_of, svg
 from ndg.report.tables import Table
 from ndg.results import Result
 from ndg.stimuli.result import Examples
@@ -104,7 +104,7 @@ def _graph(graph: NDG, record: dict[str, Any], content: dict[str, list[Any]]) ->
     }
     record["results"].setdefault("data", {"classes": graph.nodes.labels or None})
     try:
-        content["pictures"].append(Picture.of(svg(graph)))
+        content["pictures"].append(Picture.of(svg(graph, look_of(graph, record))))
     except RenderError as error:
         log.warning("no picture: %s", error)
     return {"explorer_page": explorer_page(tabulate(graph)), "rules": graph.rules(limit=40), "graph": graph}

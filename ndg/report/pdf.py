@@ -13,7 +13,7 @@ from ndg.report import findings
 from ndg.report.answers import NO, OPEN, PARTLY, YES, answers, by_question
 from ndg.report.cautions import cautions
 from ndg.report.html import Report, contents, provenance
-from ndg.report.render import png
+from ndg.report.render import PNG_DPI, look_of, png
 from ndg.report.side_by_side import figures, names_of
 
 if TYPE_CHECKING:
@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 INCHES = (8.27, 11.69)
 """An A4 page."""
+DPI = 2 * PNG_DPI
+"""Pixels in an inch of a picture."""
 MARGIN, TOP = 0.08, 0.945
+INSIDE = 0.92
+"""Share of a page's sides that a picture fills."""
 SIZES = {"title": 17.0, "head": 12.5, "text": 9.0, "small": 6.4}
 """Font sizes in points."""
 COLOURS = {YES: "#1b7a43", NO: "#b3361d", PARTLY: "#8a5a00", OPEN: "#4a5563"}
@@ -48,7 +52,8 @@ def content(title: str, reports: Sequence[Report]) -> bytes:
             for figure in _text_pages(list(_lines(report))):
                 pages.savefig(figure)
             if report.graph is not None:
-                pages.savefig(_image_page(png(report.graph)))
+                image = png(report.graph, look_of(report.graph, report.record), DPI)
+                pages.savefig(_image_page(image), dpi=DPI)
     return buffer.getvalue()
 
 
@@ -131,12 +136,15 @@ def _text_pages(lines: list[Line]) -> Iterator[Figure]:
 
 
 def _image_page(image: bytes) -> Figure:
-    """A page, turned if the picture is wide, with a PNG as large as fits."""
+    """A page with a PNG in its natural size: an A4 page, turned if the picture is wide, or a larger one."""
     from matplotlib.image import imread
 
-    pixels = imread(BytesIO(image), format="png")
-    page = _page(wide=pixels.shape[1] > pixels.shape[0])
-    axes = page.add_axes((0.04, 0.04, 0.92, 0.92))
+    pixels = imread(BytesIO(image), format="png")[..., :3]  # the background is opaque
+    high, wide = pixels.shape[:2]
+    page = _page(wide=wide > high)
+    room = page.get_size_inches() * INSIDE * DPI
+    page.set_size_inches(*(page.get_size_inches() * max(1.0, wide / room[0], high / room[1])))
+    axes = page.add_axes(((1 - INSIDE) / 2, (1 - INSIDE) / 2, INSIDE, INSIDE))
     axes.imshow(pixels, interpolation="antialiased")
     axes.set_axis_off()
     return page

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PNG_DPI = 110
+MOST = 100
+"""Nodes of a causal graph in a report: the strongest votes of each class, and what makes their literals hold."""
 PLAIN = Style()
 SLOW = 10.0
 """Seconds of a layout, above which a picture is simplified."""
@@ -180,9 +182,17 @@ def _graph(graph: NDG | Votes) -> NDG:
     return graph
 
 
-def png(graph: NDG, look: Look | None = None) -> bytes:
+def look_of(graph: NDG, record: Mapping[str, Any]) -> Look:
+    """The look of a graph in the report of a run, with as many nodes as its config says, of a causal one `MOST`."""
+    limits = (record.get("config") or {}).get("report") or {}
+    most = limits.get("max_nodes", Look.max_nodes)
+    causal = bool(graph.conjunctions or graph.votes)
+    return Look(max_nodes=min(most, MOST) if causal else most, title=record.get("name"))
+
+
+def png(graph: NDG, look: Look, dpi: int = PNG_DPI) -> bytes:
     """PNG bytes of the picture."""
-    return _picture("png", graph, look or Look())
+    return _picture("png", graph, look, dpi)
 
 
 def svg(graph: NDG, look: Look | None = None) -> str:
@@ -190,7 +200,7 @@ def svg(graph: NDG, look: Look | None = None) -> str:
     return _picture("svg", graph, look or Look()).decode("utf-8")
 
 
-def _picture(form: str, graph: NDG, look: Look) -> bytes:
+def _picture(form: str, graph: NDG, look: Look, dpi: int = PNG_DPI) -> bytes:
     """Bytes of a picture.
 
     Without a chosen layout, one of many edges that takes longer than `SLOW` seconds is drawn with straight edges, and
@@ -199,16 +209,16 @@ def _picture(form: str, graph: NDG, look: Look) -> bytes:
     drawing = look.drawing(graph)
     layout = look.layout or dot.layout_of(drawing)
     if look.layout is not None or look.timeout <= SLOW or len(drawing.ends) <= dot.CROWDED:
-        return _laid_out(form, drawing, layout, look.timeout)
+        return _laid_out(form, drawing, layout, look.timeout, dpi)
     deadline = time.monotonic() + look.timeout
     try:
-        return _laid_out(form, drawing, layout, SLOW)
+        return _laid_out(form, drawing, layout, SLOW, dpi)
     except engine.SlowLayoutError:
         said = f"Drawn with straight edges: the layout took more than {SLOW:g} s."
     while True:
         straight = replace(drawing, left_out=f"{said} {drawing.left_out}")
         try:
-            return _laid_out(form, straight, "straight", min(SLOW, max(deadline - time.monotonic(), 0.1)))
+            return _laid_out(form, straight, "straight", min(SLOW, max(deadline - time.monotonic(), 0.1)), dpi)
         except engine.SlowLayoutError:
             if look.max_nodes < 2 or time.monotonic() >= deadline:
                 raise
@@ -216,9 +226,9 @@ def _picture(form: str, graph: NDG, look: Look) -> bytes:
             drawing = look.drawing(graph)
 
 
-def _laid_out(form: str, drawing: Drawing, layout: str, timeout: float) -> bytes:
+def _laid_out(form: str, drawing: Drawing, layout: str, timeout: float, dpi: int) -> bytes:
     picture = engine.picture(
-        dot.source(drawing, layout, dpi=PNG_DPI if form == "png" else None),
+        dot.source(drawing, layout, dpi=dpi if form == "png" else None),
         form,
         engine=dot.ENGINES[layout],
         timeout=timeout,

@@ -16,7 +16,7 @@ from ndg.report.explorer.page import page as explorer_page
 from ndg.report.explorer.table import tabulate
 from ndg.report.html import Picture, Report
 from ndg.report.objects import ROWS, write
-from ndg.report.render import Look, svg
+from ndg.report.render import look_of, svg
 from ndg.report.sections import held_out
 from ndg.report.tables import Table
 from ndg.runs.record import RunRecord
@@ -69,10 +69,9 @@ def of_run(record: RunRecord, title: str, whole: bool = True) -> Report:
 
 def _pictures(record: RunRecord, graph: NDG) -> list[Picture]:
     """The picture that the run drew, or a new one."""
-    look = Look(max_nodes=record["config"]["report"]["max_nodes"], title=record["name"])
     drawn = record.folder / f"{NAME}.svg"
     try:
-        return [Picture.of(_text(drawn) or svg(graph, look))]
+        return [Picture.of(_text(drawn) or svg(graph, look_of(graph, record)))]
     except RenderError as error:
         log.warning("no picture: %s", error)
         return []

@@ -5,20 +5,23 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from html import unescape
+from io import BytesIO
 
 import numpy as np
 import pytest
+from matplotlib.image import imread
 
 import ndg
 from ndg.errors import ConfigError
 from ndg.escape import html as escape
+from ndg.graph.votes import Votes
 from ndg.importance.scores import Scores
 from ndg.report import html, markdown, pdf, side_by_side
 from ndg.report.answers import QUESTIONS, answers
 from ndg.report.cautions import cautions
 from ndg.report.html import Report
 from ndg.report.objects import report
-from ndg.report.render import Look, render, svg
+from ndg.report.render import MOST, Look, look_of, png, render, svg
 from ndg.report.tables import Column, Table
 
 SCORES = Scores("gndi", {"second": np.array([1.0, -4.0, 2.0])}, {"second": 1.0}, "all logits", "zero", 10)
@@ -121,6 +124,25 @@ def test_what_a_picture_leaves_out_is_said_once(record, planted):
     page = html.page(Report("t", record, [html.Picture(caption, picture)] * 2))
     shown = re.sub(r"<[^>]+>", " ", page)
     assert shown.count(escape(caption)) == 2  # one above each of two pictures
+
+
+@pytest.mark.parametrize("nodes", [4, 300])
+def test_a_picture_has_its_natural_size_on_the_page_of_a_pdf(planted, nodes):
+    image = png(planted, Look(max_nodes=nodes), pdf.DPI)
+    high, wide = imread(BytesIO(image), format="png").shape[:2]
+    page = pdf._image_page(image)
+    room = page.get_size_inches() * pdf.INSIDE * pdf.DPI
+    assert wide <= room[0] + 1
+    assert high <= room[1] + 1
+    assert min(page.get_size_inches()) >= min(pdf.INCHES)
+
+
+def test_a_causal_graph_has_a_smaller_picture_in_a_report(planted):
+    record = {"name": "n", "config": {"report": {"max_nodes": 250}}}
+    labels, first = planted.nodes.labels, planted.nodes.layers[0]
+    votes = Votes(first.name, np.ones((labels, first.units)), np.zeros(labels), 9)
+    assert look_of(planted, record).max_nodes == 250
+    assert look_of(planted.with_votes(votes), record).max_nodes == MOST
 
 
 def test_equal_names_are_numbered(record):

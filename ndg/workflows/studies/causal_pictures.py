@@ -7,13 +7,10 @@ from ndg.errors import RenderError
 from ndg.graph.ndg import NDG
 from ndg.progress import log
 from ndg.report.html import Picture
-from ndg.report.render import REPORTS, Look
+from ndg.report.render import MOST, REPORTS, Look
 from ndg.runs.run import Run
 from ndg.workflows.pictures import NAME
 from ndg.workflows.prepare import Prepared
-
-MOST = 100
-"""Nodes of the picture: the strongest votes of each class, and what makes their literals hold."""
 
 
 def pictures(graph: NDG, title: str, prepared: Prepared, run: Run) -> list[Picture]:
