@@ -183,7 +183,10 @@ def _graph(graph: NDG | Votes) -> NDG:
 
 
 def look_of(graph: NDG, record: Mapping[str, Any]) -> Look:
-    """The look of a graph in the report of a run, with as many nodes as its config says, of a causal one `MOST`."""
+    """The look of a graph in the report of a run.
+
+    It has as many nodes as the config says, of a causal graph at most `MOST`.
+    """
     limits = (record.get("config") or {}).get("report") or {}
     most = limits.get("max_nodes", Look.max_nodes)
     causal = bool(graph.conjunctions or graph.votes)
